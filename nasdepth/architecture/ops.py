@@ -1,0 +1,291 @@
+"""The closed vocabulary of operations: what each does to shapes, and what it costs.
+
+Shapes are those of one image: `(channels, height, width)` or `(features,)`.
+A *transformation* is a convolution or a linear layer; everything else weighs
+nothing in a depth and costs no multiply-accumulates.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, Final, TypeAlias
+
+Shape: TypeAlias = tuple[int, ...]
+ACTIVATIONS: Final = ("relu", "relu6", "gelu", "silu", "elu", "tanh")
+
+
+class InvalidGraph(ValueError):
+    """A graph that breaks a rule of its operations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Op(ABC):
+    """One operation; its fields are its attributes, its inputs stand in the graph."""
+
+    #: number of inputs, None where any number from one on will do
+    arity: ClassVar[int | None] = 1
+    transforms: ClassVar[bool] = False
+
+    @abstractmethod
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        """Shape of the output.
+
+        Raises:
+            InvalidGraph: the inputs do not fit the operation.
+        """
+
+    def params(self, inputs: Sequence[Shape]) -> int:
+        """Number of learnable parameters."""
+        return 0
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        """Multiply-accumulates for one image; bias additions are not counted."""
+        return 0
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Side and stride of the window that one output element looks through."""
+        return 1, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Op):
+    """The image that enters the network."""
+
+    dims: Shape
+    arity = 0
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        return self.dims
+
+
+@dataclass(frozen=True, slots=True)
+class Zeros(Op):
+    """A constant of zeros: what an edge that carries nothing gives."""
+
+    dims: Shape
+    arity = 0
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        return self.dims
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Op):
+    """Square two-dimensional convolution with symmetric padding.
+
+    >>> Conv(64, kernel=7, stride=2, padding=3).shape([(3, 224, 224)])
+    (64, 112, 112)
+    """
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+    groups: int = 1
+    bias: bool = False
+    transforms = True
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        channels, height, width = _map(inputs[0], "Conv")
+        if self.channels < 1:
+            raise InvalidGraph(f"Conv.channels must be positive, but got {self}.")
+        if channels % self.groups or self.channels % self.groups:
+            raise InvalidGraph(
+                f"Conv.groups must divide input and output channels, but got "
+                f"groups={self.groups} for {channels} -> {self.channels}."
+            )
+        side = (
+            _windows(n, self.kernel, self.stride, self.padding) for n in (height, width)
+        )
+        return (self.channels, *side)
+
+    def params(self, inputs: Sequence[Shape]) -> int:
+        fan_in = inputs[0][0] // self.groups * self.kernel**2
+        return self.channels * (fan_in + self.bias)
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        return prod(self.shape(inputs)) * (inputs[0][0] // self.groups) * self.kernel**2
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.kernel, self.stride
+
+
+@dataclass(frozen=True, slots=True)
+class Linear(Op):
+    """Linear layer on a vector."""
+
+    features: int
+    bias: bool = True
+    transforms = True
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        if len(inputs[0]) != 1:
+            raise InvalidGraph(f"Linear needs a vector, but got shape {inputs[0]}.")
+        return (self.features,)
+
+    def params(self, inputs: Sequence[Shape]) -> int:
+        return self.features * (inputs[0][0] + self.bias)
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        return self.features * inputs[0][0]
+
+
+class _SameShape(Op):
+    """An operation on each element or channel: the output has the input's shape."""
+
+    __slots__ = ()
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(_SameShape):
+    """Batch normalization with a learnt scale and shift per channel."""
+
+    def params(self, inputs: Sequence[Shape]) -> int:
+        return 2 * inputs[0][0]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNorm(_SameShape):
+    """Group normalization (Wu & He 2018, arXiv:1803.08494), learnt scale and shift."""
+
+    groups: int
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        if inputs[0][0] % self.groups:
+            raise InvalidGraph(
+                f"GroupNorm.groups must divide the channels, but got "
+                f"groups={self.groups} for {inputs[0][0]}."
+            )
+        return inputs[0]
+
+    def params(self, inputs: Sequence[Shape]) -> int:
+        return 2 * inputs[0][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Activation(_SameShape):
+    """Elementwise nonlinearity, one of `ACTIVATIONS`."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(_SameShape):
+    """Dropout of single elements; the identity outside training."""
+
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Identity(_SameShape):
+    """Nothing at all; contracted before anything is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool(Op):
+    """Window pooling, `kind` "max" or "avg".
+
+    With `ceil` a last window may hang over the edge, as in GoogLeNet.
+    """
+
+    kind: str
+    kernel: int
+    stride: int
+    padding: int = 0
+    ceil: bool = False
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        channels, *sides = _map(inputs[0], "Pool")
+        return (channels, *(self._side(n) for n in sides))
+
+    def _side(self, n: int) -> int:
+        over = self.stride - 1 if self.ceil else 0
+        windows = _windows(n + over, self.kernel, self.stride, self.padding)
+        # no window may start beyond the map and its left padding
+        starts_beyond = (windows - 1) * self.stride >= n + self.padding
+        return windows - (self.ceil and starts_beyond)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        return self.kernel, self.stride
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptivePool(Op):
+    """Average pooling to a square grid of the given side; 1 is global pooling."""
+
+    grid: int = 1
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        return (_map(inputs[0], "AdaptivePool")[0], self.grid, self.grid)
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(Op):
+    """Reshape to a vector."""
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        return (prod(inputs[0]),)
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Op):
+    """The named channels of the input, in the given order: one long-range link."""
+
+    channels: tuple[int, ...]
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        known = range(inputs[0][0])
+        if not self.channels or not all(c in known for c in self.channels):
+            raise InvalidGraph(
+                f"Select.channels must name channels of its input, but got "
+                f"{self.channels} of {inputs[0][0]}."
+            )
+        return (len(self.channels), *inputs[0][1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Add(Op):
+    """Sum of the inputs; their order means nothing."""
+
+    arity = None
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        if any(shape != inputs[0] for shape in inputs):
+            raise InvalidGraph(f"Add needs equal shapes, but got {list(inputs)}.")
+        return inputs[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Op):
+    """Inputs side by side along the channels; their order counts."""
+
+    arity = None
+
+    def shape(self, inputs: Sequence[Shape]) -> Shape:
+        if any(shape[1:] != inputs[0][1:] for shape in inputs):
+            raise InvalidGraph(
+                f"Concat needs maps of equal size, but got {list(inputs)}."
+            )
+        return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+
+
+def _map(shape: Shape, op: str) -> Shape:
+    if len(shape) != 3:
+        raise InvalidGraph(f"{op} needs (channels, height, width), but got {shape}.")
+    return shape
+
+
+def _windows(n: int, kernel: int, stride: int, padding: int) -> int:
+    windows = (n + 2 * padding - kernel) // stride + 1
+    if windows < 1:
+        raise InvalidGraph(
+            f"A window of {kernel} with padding {padding} does not fit a side of {n}."
+        )
+    return windows

@@ -1,0 +1,105 @@
+"""What several measures read off a graph: its live edges, arms and projections."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from nasdepth.architecture.canonical import canonical
+from nasdepth.architecture.graph import Graph
+from nasdepth.architecture.ops import Add, Concat, Conv, Input, Shape, Zeros
+
+
+class Undefined(ValueError):
+    """A measure that has no value for this network; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One arm of a merge: the chain from it back to a fork or another merge.
+
+    Attributes:
+        start: the node where the chain ends, itself outside the arm.
+        transformations: convolutions and linear layers on it, in order of flow.
+    """
+
+    start: int
+    transformations: tuple[int, ...]
+
+
+@dataclass(frozen=True)  # no slots: derived properties are cached on the instance
+class Structure:
+    """A graph in canonical form with what is derived from it once."""
+
+    source: Graph
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Canonical form of the graph."""
+        return canonical(self.source)
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Shape of every node's output."""
+        return self.graph.shapes()
+
+    @cached_property
+    def consumers(self) -> tuple[tuple[int, ...], ...]:
+        """For every node the nodes that read it, once per edge."""
+        return self.graph.consumers()
+
+    @cached_property
+    def live(self) -> tuple[tuple[int, ...], ...]:
+        """For every node its inputs that carry the image."""
+        carries: list[bool] = []
+        live = []
+        for node in self.graph.nodes:
+            live.append(tuple(i for i in node.inputs if carries[i]))
+            carries.append(isinstance(node.op, Input) or bool(live[-1]))
+        return tuple(live)
+
+    @cached_property
+    def has_path(self) -> bool:
+        """Whether the image reaches the output."""
+        return not isinstance(self.graph.nodes[-1].op, Zeros)
+
+    @cached_property
+    def projections(self) -> frozenset[int]:
+        """Projection shortcuts.
+
+        A 1x1 convolution that is the only transformation on its arm of an add where
+        another arm has a kernel above 1 or at least two transformations.
+        """
+        found: set[int] = set()
+        for node in self.graph.nodes:
+            if isinstance(node.op, Add):
+                arms = [self.arm(i) for i in node.inputs]
+                single = [a.transformations[0] for a in arms if self._is_pointwise(a)]
+                bodies = sum(map(self._is_body, arms))
+                found.update(single if bodies else ())
+        return frozenset(found)
+
+    def arm(self, end: int) -> Arm:
+        """The chain that ends in node `end`."""
+        passed: list[int] = []
+        while len(self.consumers[end]) == 1 and self.is_chain(end):
+            if self.graph.nodes[end].op.transforms:
+                passed.append(end)
+            end = self.graph.nodes[end].inputs[0]
+        return Arm(end, tuple(reversed(passed)))
+
+    def is_chain(self, node: int) -> bool:
+        """Whether the node has one input and is no merge."""
+        op, inputs = self.graph.nodes[node].op, self.graph.nodes[node].inputs
+        return len(inputs) == 1 and not isinstance(op, Add | Concat)
+
+    def _is_pointwise(self, arm: Arm) -> bool:
+        return (
+            len(arm.transformations) == 1 and self._kernel(arm.transformations[0]) == 1
+        )
+
+    def _is_body(self, arm: Arm) -> bool:
+        kernels = [self._kernel(i) for i in arm.transformations]
+        return len(kernels) >= 2 or any(kernel > 1 for kernel in kernels)
+
+    def _kernel(self, node: int) -> int:
+        op = self.graph.nodes[node].op
+        return op.kernel if isinstance(op, Conv) else 1

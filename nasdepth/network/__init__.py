@@ -1,0 +1,1 @@
+"""From architectures to torch modules."""
