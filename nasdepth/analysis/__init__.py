@@ -1,0 +1,1 @@
+"""What trained networks say about the measures: records, regression, figures."""
