@@ -26,8 +26,9 @@ from nasdepth.architecture.spec import FAMILIES, NORMS, Architecture, Head, Stag
 SIDE = 4
 
 _UNARY = (
-    Conv(1, kernel=1, padding=0),
+    Conv(2, kernel=1, padding=0),
     Conv(2),
+    Conv(1),
     BatchNorm(),
     Activation("relu"),
     Activation("tanh"),
@@ -47,7 +48,7 @@ def graphs(
     """
     builder = GraphBuilder((channels, SIDE, SIDE))
     nodes = [0]
-    for _ in range(draw(st.integers(1, most_nodes))):
+    for _ in range(draw(st.integers(min(3, most_nodes), most_nodes))):
         nodes.append(_node(draw, builder, nodes))
     if heads and draw(st.integers(0, 2)) == 0:
         with builder.scope("head"):
@@ -57,19 +58,22 @@ def graphs(
 
 
 def _node(draw: st.DrawFn, builder: GraphBuilder, nodes: list[int]) -> int:
-    kind = draw(st.sampled_from(("unary", "unary", "add", "add", "concat", "rare")))
-    x = draw(st.sampled_from(nodes[-3:] if draw(st.booleans()) else nodes))
+    kinds = ("unary", "add", "concat", "unary", "add", "add", "select", "rare")
+    kind = draw(st.sampled_from(kinds))
+    # most edges are short, so that little is dead and merges read merges
+    x = draw(st.sampled_from((nodes[-1:], nodes[-3:], nodes)).flatmap(st.sampled_from))
     if kind == "add":
         alike = [i for i in nodes if builder.shape(i) == builder.shape(x)]
-        more = draw(st.lists(st.sampled_from(alike), max_size=2))
+        more = draw(st.lists(st.sampled_from(alike), min_size=1, max_size=2))
         return builder.emit(Add(), x, *more)
     if kind == "concat":
-        more = draw(st.lists(st.sampled_from(nodes), max_size=2))
+        more = draw(st.lists(st.sampled_from(nodes[-3:]), min_size=1, max_size=2))
         return builder.emit(Concat(), x, *more)
     if kind == "unary":
         return builder.emit(draw(st.sampled_from(_UNARY)), x)
-    if draw(st.booleans()):
-        return builder.emit(Zeros(builder.shape(x)))
+    if kind == "rare":
+        op = draw(st.sampled_from((Add(), Concat(), Zeros(builder.shape(x)))))
+        return builder.emit(op, *(() if isinstance(op, Zeros) else (x,)))
     width = builder.shape(x)[0]
     drawn = draw(st.sets(st.integers(0, width - 1), min_size=1))
     return builder.emit(Select(tuple(sorted(drawn))), x)
@@ -97,6 +101,9 @@ def knots(draw: st.DrawFn) -> Graph:
         arms = draw(st.lists(st.sampled_from(first), min_size=2, max_size=3))
         node = builder.emit(Add(), *arms)
         sums.append(builder.emit(Activation("relu"), node))
+    for _ in range(draw(st.integers(0, 4))):
+        kind = draw(st.sampled_from(["relu", "tanh"]))
+        sums.append(builder.emit(Activation(kind), draw(st.sampled_from(first))))
     last = draw(st.lists(st.sampled_from([*first, *sums]), min_size=2, max_size=5))
     builder.emit(Add(), *last)
     return builder.graph()

@@ -27,7 +27,6 @@ from nasdepth.analysis.comparison import (
     Verdict,
     counts_text,
     interval_text,
-    label_of,
 )
 from nasdepth.analysis.records import TrialRecord, read_csv
 from nasdepth.analysis.regression import (
@@ -40,9 +39,6 @@ from nasdepth.analysis.regression import (
     required_n,
 )
 from nasdepth.analysis.sample import (
-    MEASURES,
-    Measure,
-    Scale,
     Unit,
     count,
     reliability_of,
@@ -51,6 +47,7 @@ from nasdepth.analysis.sample import (
     values_of,
     why_unused,
 )
+from nasdepth.measures.catalogue import CATALOGUE, Scale, label_of, scale_of
 
 __all__ = ["Comparison", "Preregistration", "analyze", "analyze_table"]
 
@@ -217,12 +214,11 @@ def _partial(
 def _alone(sample: _Sample) -> tuple[Alone, ...]:
     """Every recorded measure alone, the known ones first."""
     recorded = {name for unit in sample.units for name in unit.measures}
-    known = [name for name in MEASURES if name in recorded]
+    known = [name for name in CATALOGUE if name in recorded]
     response = sample.response()
     entries = []
     for name in (*known, *sorted(recorded - set(known))):
-        scale = MEASURES.get(name, Measure("")).scale
-        values = values_of(sample.units, name, scale)
+        values = values_of(sample.units, name, scale_of(name))
         defined = ~np.isnan(values)
         result = correlation(response[defined], values[defined])
         entries.append(Alone(name, label_of(name), result))

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from nasdepth.analysis.regression import Correlation, Interval, PartialCorrelation
-from nasdepth.analysis.sample import MEASURES, Response
+from nasdepth.analysis.sample import Response
+from nasdepth.measures.catalogue import label_of
 
 Nominal = Literal["nominal_depth", "weighted_layers"]
 Direction = Literal["positive", "negative"]
@@ -180,12 +181,6 @@ class Comparison:
     def _fit(self, role: Role) -> PartialCorrelation | None:
         found = (f.result for f in self.fits if f.role == role and f.preregistered)
         return next(found, None)
-
-
-def label_of(name: str) -> str:
-    """A measure in words, its scale included."""
-    known = MEASURES.get(name)
-    return known.label if known else name.replace("_", " ")
 
 
 def interval_text(interval: Interval | None) -> str:

@@ -25,14 +25,15 @@ from matplotlib.ticker import (
 from nasdepth.analysis.records import TrialRecord
 from nasdepth.analysis.regression import Vector, correlation
 from nasdepth.analysis.sample import units_of, why_unused
+from nasdepth.measures.catalogue import CATALOGUE, scale_of
 
 _PANELS = (
-    ("nominal_depth", "nominal depth", "linear"),
-    ("weighted_layers", "weighted layers", "linear"),
-    ("effective_depth", "effective depth", "linear"),
-    ("nn_mass", "NN-Mass", "symlog"),
-    ("params", "parameters", "log"),
-    ("macs", "MACs for one image", "log"),
+    "nominal_depth",
+    "weighted_layers",
+    "effective_depth",
+    "nn_mass",
+    "params",
+    "macs",
 )
 _BLUE, _ORANGE, _INK, _GREY = "#0072B2", "#D55E00", "#222222", "#6B6B6B"
 _STYLE = {
@@ -76,9 +77,9 @@ def scatter(
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # keys are rc names
         figure = Figure(figsize=(10.5, 6.6), layout="constrained")
         grid = figure.subplots(2, 3, sharey=True, gridspec_kw={"wspace": 0.05})
-        for axes, (name, label, scale) in zip(grid.flat, _PANELS, strict=True):
-            _panel(axes, rows, name, scale)
-            axes.set_xlabel(label)
+        for axes, name in zip(grid.flat, _PANELS, strict=True):
+            _panel(axes, rows, name)
+            axes.set_xlabel(CATALOGUE[name].label)
         for axes in grid[:, 0]:
             axes.set_ylabel("validation accuracy (log error)")
         _accuracy_axis(grid[0, 0], rows)
@@ -118,8 +119,9 @@ def learning_curve(
         _save(figure, path)
 
 
-def _panel(axes: Axes, rows: Sequence[TrialRecord], name: str, scale: str) -> None:
+def _panel(axes: Axes, rows: Sequence[TrialRecord], name: str) -> None:
     """One measure against accuracy."""
+    scale = scale_of(name)
     axes.grid(visible=True)
     axes.set_axisbelow(True)
     known = [row for row in rows if row.measures.get(name) is not None]
@@ -128,7 +130,7 @@ def _panel(axes: Axes, rows: Sequence[TrialRecord], name: str, scale: str) -> No
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=6))
         axes.xaxis.set_minor_locator(NullLocator())
-    elif scale == "symlog" and values and max(values) > 10:
+    elif scale == "log1p" and values and max(values) > 10:
         axes.set_xscale("symlog", linthresh=10, linscale=0.5)
         axes.xaxis.set_minor_locator(NullLocator())
     if scale != "linear":

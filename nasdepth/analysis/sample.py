@@ -16,35 +16,12 @@ from scipy import stats
 
 from nasdepth.analysis.records import TrialRecord
 from nasdepth.analysis.regression import Vector
+from nasdepth.measures.catalogue import Scale
 
 Response = Literal["log_error", "accuracy", "rank"]
-Scale = Literal["linear", "log", "log1p"]
 
 # Relative difference between two values of one measure that rounding explains.
 _SAME = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """How a measure is named in words and on which scale it is correlated."""
-
-    label: str
-    scale: Scale = "linear"
-
-
-# Sizes span orders of magnitude and are compared by ratio; a mass may be 0.
-MEASURES: Mapping[str, Measure] = {
-    "params": Measure("log params", "log"),
-    "macs": Measure("log MACs", "log"),
-    "nominal_depth": Measure("nominal depth"),
-    "weighted_layers": Measure("weighted layers"),
-    "longest_path": Measure("longest path"),
-    "effective_depth": Measure("effective depth"),
-    "midrange_depth": Measure("midrange depth"),
-    "merge_depth": Measure("merge depth"),
-    "shortest_path": Measure("shortest path"),
-    "nn_mass": Measure("log(1 + NN-Mass)", "log1p"),
-}
 
 
 @dataclass(frozen=True, slots=True)

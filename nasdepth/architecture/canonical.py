@@ -7,6 +7,7 @@ x + F1 + F2 is one merge of three arms however it was written.
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import TypeVar
 
 from nasdepth.architecture.graph import Graph, Node, reachable
 from nasdepth.architecture.ops import (
@@ -17,6 +18,8 @@ from nasdepth.architecture.ops import (
     Shape,
     Zeros,
 )
+
+_Key = TypeVar("_Key", int, str)
 
 
 def canonical(graph: Graph) -> Graph:
@@ -137,11 +140,12 @@ def _colours(graph: Graph) -> list[str]:
     told_apart = 0
     while True:
         colours = _refined(graph, readers, colours)
-        like = _like(graph, readers, colours)
-        if not like:
+        stable = len(set(colours)) in (told_apart, len(colours))
+        like = _like(graph, readers, colours) if stable else []
+        if stable and not like:
             return colours
-        if len(set(colours)) == told_apart:
-            colours[like[0]] += "marked"
+        for node in like[:1]:
+            colours[node] += "marked"
         told_apart = len(set(colours))
 
 
@@ -179,7 +183,7 @@ def _like(
     return alike[min(shared)] if shared else []
 
 
-def _ordered(op: Op, inputs: list[str]) -> list[str]:
+def _ordered(op: Op, inputs: list[_Key]) -> list[_Key]:
     return sorted(inputs) if isinstance(op, Add) else inputs
 
 
@@ -199,13 +203,9 @@ def _visit(graph: Graph, colours: list[str]) -> list[str]:
         if isinstance(node.op, Add):
             arms.sort(key=lambda i: colours[i])
         waiting = [i for i in arms if i not in number]
-        if index in number or not waiting:
-            stack.pop()
-            if index not in number:
-                number[index] = len(lines)
-                inputs = [number[i] for i in arms]
-                inputs = sorted(inputs) if isinstance(node.op, Add) else inputs
-                lines.append(f"{node.op!r}{inputs}")
-        else:
+        if waiting:
             stack.append(waiting[0])
+            continue
+        number[stack.pop()] = len(lines)
+        lines.append(f"{node.op!r}{_ordered(node.op, [number[i] for i in arms])}")
     return lines

@@ -22,24 +22,24 @@ NETWORKS = Registry[Callable[..., Architecture]]("network")
 _IMAGENET: Final = (3, 224, 224)
 
 
-def network(name: str) -> Architecture:
+def family(name: str) -> Architecture:
     """Architecture of a family name, arguments after colons ("mobilenet_v2:1.4").
 
-    >>> network("resnet50").num_classes
+    >>> family("resnet50").num_classes
     1000
 
     Raises:
         ValueError: unknown name; the message has the nearest.
         InvalidArchitecture: arguments that the family does not take.
     """
-    family, *arguments = name.split(":")
-    make = NETWORKS[family]
+    head, *arguments = name.split(":")
+    make = NETWORKS[head]
     try:
         return make(*(float(a) if "." in a else int(a) for a in arguments))
     except InvalidArchitecture:
         raise
     except (TypeError, ValueError, OverflowError) as error:
-        text = f"Network {family!r} does not take the arguments {arguments}: {error}."
+        text = f"Network {head!r} does not take the arguments {arguments}: {error}."
         raise InvalidArchitecture(text) from error
 
 

@@ -38,7 +38,8 @@ def lower(architecture: Architecture) -> Graph:
     7
 
     Raises:
-        InvalidGraph: the image is too small for the strides.
+        InvalidGraph: the image is too small for the strides, or has channels that
+            the groups do not divide.
     """
     layers = Layers(architecture.input_shape, architecture.style)
     if architecture.stages[0].block == "linear":
@@ -194,15 +195,16 @@ def _dense(layers: Layers, x: int, stage: Stage, links: _Links) -> int:
 def _cell(layers: Layers, x: int, stage: Stage, links: _Links) -> int:
     if stage.stride > 1:
         x = _max_pool(layers, x, stage.pool or 2)
-    # [N]'s networks read the image with a full convolution, also depthwise ones
-    block = single_conv if x == 0 else PREACTIVATED[stage.block]
     outputs: list[int] = []
     for index in range(stage.depth):
         with layers.scope(f"layer{index}"):
             if index:
                 x = layers.norm_act(_linked(layers, outputs, stage, links))
-                block = PREACTIVATED[stage.block]
-            outputs.append(block(layers, x, _unit(stage)))
+            if x == 0:
+                # [N]'s networks read the image with a full convolution
+                outputs.append(layers.conv(x, stage.width, stage.kernel))
+            else:
+                outputs.append(PREACTIVATED[stage.block](layers, x, _unit(stage)))
     return layers.norm_act(outputs[-1])
 
 

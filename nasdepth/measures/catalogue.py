@@ -37,6 +37,9 @@ class Subject:
 Needs: TypeAlias = Literal["graph", "network", "device"]
 
 
+Scale: TypeAlias = Literal["linear", "log", "log1p"]
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """One row of the catalogue.
@@ -44,19 +47,23 @@ class Measure:
     Attributes:
         name: key in records.
         function: value for a subject; raises `Undefined` where it has none.
-        label: for tables and axes.
-        unit: "" where it has none.
-        cost: whether less is better for whoever deploys the network.
+        label: in words.
         source: paper or convention.
+        head: over a column of a table; the label where it is empty.
+        unit: "" where it has none.
+        scale: on which it is correlated: sizes span orders of magnitude.
+        cost: whether less is better for whoever deploys the network.
         needs: what must exist before it can be computed.
     """
 
     name: str
     function: Callable[[Subject], float]
     label: str
-    unit: str
-    cost: bool
     source: str
+    head: str = ""
+    unit: str = ""
+    scale: Scale = "linear"
+    cost: bool = False
     needs: Needs = "graph"
 
 
@@ -70,9 +77,9 @@ def measure(
 ) -> dict[str, float | None]:
     """Values of the catalogue's graph measures; None where one is undefined.
 
-    >>> from nasdepth.architecture.families import network
+    >>> from nasdepth.architecture.families import family
     >>> from nasdepth.architecture.lower import lower
-    >>> measure(lower(network("resnet18")), ["nominal_depth", "effective_depth"])
+    >>> measure(lower(family("resnet18")), ["nominal_depth", "effective_depth"])
     {'nominal_depth': 18, 'effective_depth': 10.0}
 
     Raises:
@@ -99,126 +106,142 @@ _ROWS: Final = (
     Measure(
         "params",
         lambda s: cost.params(s.structure.source),
-        "parameters",
-        "",
-        True,
+        "params",
         "convention",
+        head="params",
+        scale="log",
+        cost=True,
     ),
     Measure(
-        "live_params",
-        lambda s: cost.live_params(s.structure),
-        "live parameters",
-        "",
-        True,
-        _OURS,
-    ),
-    Measure("macs", lambda s: cost.macs(s.structure), "MACs", "", True, "convention"),
-    Measure(
-        "activations",
-        lambda s: cost.activations(s.structure),
-        "activations",
-        "elements",
-        True,
-        "Radosavovic et al. 2020, arXiv:2003.13678",
-    ),
-    Measure(
-        "peak_memory",
-        lambda s: cost.peak_memory(s.structure),
-        "peak activation memory",
-        "bytes",
-        True,
-        _OURS,
-    ),
-    Measure(
-        "receptive_field",
-        lambda s: cost.receptive_field(s.structure),
-        "receptive field",
-        "pixels",
-        False,
-        "Araujo et al. 2019, doi:10.23915/distill.00021",
-    ),
-    Measure(
-        "weighted_layers",
-        lambda s: depth.weighted_layers(s.structure),
-        "W (layers counted)",
-        "layers",
-        False,
-        _A,
+        "macs",
+        lambda s: cost.macs(s.structure),
+        "MACs",
+        "convention",
+        head="MACs",
+        scale="log",
+        cost=True,
     ),
     Measure(
         "nominal_depth",
         lambda s: depth.nominal_depth(s.structure),
-        "Dnom (longest path)",
-        "layers",
-        False,
+        "nominal depth",
         _A,
+        head="Dnom",
+        unit="layers",
     ),
     Measure(
-        "shortest_path",
-        lambda s: s.paths.shortest,
-        "shortest path",
-        "layers",
-        False,
-        "convention",
+        "weighted_layers",
+        lambda s: depth.weighted_layers(s.structure),
+        "weighted layers",
+        _A,
+        head="W",
+        unit="layers",
     ),
     Measure(
         "longest_path",
         lambda s: s.paths.longest,
         "longest path",
-        "layers",
-        False,
         "convention",
+        unit="layers",
+    ),
+    Measure(
+        "effective_depth",
+        lambda s: s.paths.mean,
+        "effective depth",
+        _A,
+        head="Deff",
+        unit="layers",
     ),
     Measure(
         "midrange_depth",
         lambda s: (s.paths.shortest + s.paths.longest) / 2,
         "midrange depth",
-        "layers",
-        False,
         _A,
+        unit="layers",
+    ),
+    Measure("merge_depth", lambda s: s.paths.merge, "merge depth", _A, unit="layers"),
+    Measure(
+        "shortest_path",
+        lambda s: s.paths.shortest,
+        "shortest path",
+        "convention",
+        unit="layers",
     ),
     Measure(
-        "effective_depth",
-        lambda s: s.paths.mean,
-        "Deff (mean path)",
-        "layers",
-        False,
-        _A,
+        "nn_mass", lambda s: s.mass.mass, "NN-Mass", _N, head="NN-Mass", scale="log1p"
     ),
-    Measure(
-        "merge_depth",
-        lambda s: s.paths.merge,
-        "merge depth",
-        "layers",
-        False,
-        _A,
-    ),
+    Measure("mass_cells", lambda s: s.mass.cells, "cells with a mass", _N),
     Measure(
         "attenuated_depth",
         lambda s: depth.attenuated_depth(s.structure, 0.5, s.convention),
         "attenuated depth (a = 1/2)",
-        "layers",
-        False,
         _V,
+        unit="layers",
     ),
     Measure(
         "path_sd",
         lambda s: sqrt(s.paths.variance),
-        "sd of path weight",
-        "layers",
-        False,
+        "sd of the path weight",
         _V,
+        unit="layers",
     ),
     Measure(
-        "log2_paths",
-        lambda s: s.paths.log2_count,
-        "log2 of paths",
-        "",
-        False,
-        _V,
+        "log2_paths", lambda s: s.paths.log2_count, "log2 of the number of paths", _V
     ),
-    Measure("nn_mass", lambda s: s.mass.mass, "NN-Mass", "", False, _N),
-    Measure("mass_cells", lambda s: s.mass.cells, "cells with a mass", "", False, _N),
+    Measure(
+        "live_params",
+        lambda s: cost.live_params(s.structure),
+        "live parameters",
+        _OURS,
+        scale="log",
+        cost=True,
+    ),
+    Measure(
+        "activations",
+        lambda s: cost.activations(s.structure),
+        "activations",
+        "Radosavovic et al. 2020, arXiv:2003.13678",
+        unit="elements",
+        scale="log",
+        cost=True,
+    ),
+    Measure(
+        "peak_memory",
+        lambda s: cost.peak_memory(s.structure),
+        "peak activation memory",
+        _OURS,
+        unit="bytes",
+        scale="log",
+        cost=True,
+    ),
+    Measure(
+        "receptive_field",
+        lambda s: cost.receptive_field(s.structure),
+        "receptive field",
+        "Araujo et al. 2019, doi:10.23915/distill.00021",
+        unit="pixels",
+    ),
 )
 for _row in _ROWS:
     CATALOGUE.register(_row.name)(_row)
+
+#: measures shown beside every architecture, by the head of their column
+SHOWN: Final = {row.head: row.name for row in _ROWS if row.head}
+
+
+def label_of(name: str) -> str:
+    """A measure in words, with the scale it is correlated on.
+
+    >>> label_of("params"), label_of("nominal_depth"), label_of("my_measure")
+    ('log params', 'nominal depth', 'my measure')
+    """
+    if name not in CATALOGUE:
+        return name.replace("_", " ")
+    row = CATALOGUE[name]
+    form = {"linear": "{}", "log": "log {}", "log1p": "log(1 + {})"}[row.scale]
+    return form.format(row.label)
+
+
+def scale_of(name: str) -> Scale:
+    """The scale a measure is correlated on; linear for one that is not ours."""
+    return CATALOGUE[name].scale if name in CATALOGUE else "linear"

@@ -12,9 +12,9 @@ _FLOAT32: Final = 4  # bytes
 def params(graph: Graph) -> int:
     """Number of learnable parameters.
 
-    >>> from nasdepth.architecture.families import network
+    >>> from nasdepth.architecture.families import family
     >>> from nasdepth.architecture.lower import lower
-    >>> params(lower(network("resnet18")))
+    >>> params(lower(family("resnet18")))
     11689512
     """
     shapes = graph.shapes()

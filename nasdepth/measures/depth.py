@@ -79,9 +79,9 @@ def path_statistics(
 ) -> PathStatistics:
     """Statistics of the weight over all input-output paths.
 
-    >>> from nasdepth.architecture.families import network
+    >>> from nasdepth.architecture.families import family
     >>> from nasdepth.architecture.lower import lower
-    >>> path_statistics(Structure(lower(network("resnet50")))).mean
+    >>> path_statistics(Structure(lower(family("resnet50")))).mean
     26.0
 
     Raises:
@@ -115,9 +115,9 @@ def path_weights(structure: Structure, convention: DepthConvention) -> list[int]
 def weighted_layers(structure: Structure) -> int:
     """Number of transformations on any input-output path (W).
 
-    >>> from nasdepth.architecture.families import network
+    >>> from nasdepth.architecture.families import family
     >>> from nasdepth.architecture.lower import lower
-    >>> weighted_layers(Structure(lower(network("resnet50"))))
+    >>> weighted_layers(Structure(lower(family("resnet50"))))
     54
     """
     return sum(node.op.transforms for node in structure.graph.nodes)
@@ -161,9 +161,9 @@ def path_counts(
 ) -> dict[int, int]:
     """Exact number of paths of each weight, by weight.
 
-    >>> from nasdepth.architecture.families import network
+    >>> from nasdepth.architecture.families import family
     >>> from nasdepth.architecture.lower import lower
-    >>> path_counts(Structure(lower(network("vgg11"))))
+    >>> path_counts(Structure(lower(family("vgg11"))))
     {11: 1}
 
     Raises:

@@ -6,7 +6,6 @@ input at row `i + dy`, reflected at the border. Cutout (DeVries and Taylor 2017,
 anywhere, so that part of the square may fall outside the image.
 """
 
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

@@ -4,7 +4,6 @@ The validation images are a seeded, stratified share of the training images. The
 set is opened by `load_test` alone.
 """
 
-
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -8,7 +8,6 @@ Until it decays, an epoch is therefore judged by the weights averaged over its l
 them; training then goes on from the weights as they were.
 """
 
-
 import logging
 import math
 import time

@@ -43,7 +43,10 @@ class TrainingConfig:
         cutout: overrides the data set's default, in pixels.
     """
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "extra": "forbid",
+        "allow_inf_nan": False,
+    }
 
     epochs: int = 9
     batch_size: int = 128

@@ -1,6 +1,8 @@
 """Canonical form and digest: against isomorphism, and against what must not matter."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from random import Random
 
 import pytest
@@ -10,7 +12,7 @@ from oracles import as_parts, isomorphic, labelled, rewritten, same
 from strategies import edges, graphs, inserted, knots, renumbered
 
 from nasdepth.architecture.canonical import canonical, digest
-from nasdepth.architecture.families import network
+from nasdepth.architecture.families import family
 from nasdepth.architecture.graph import Graph, GraphBuilder, Node
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.ops import (
@@ -71,11 +73,12 @@ def test_nested_adds_become_one_merge_of_three_arms() -> None:
 def test_an_add_read_twice_apart_stays_a_merge() -> None:
     builder = GraphBuilder(MAP)
     inner = builder.emit(Add(), 0, builder.emit(Conv(2), 0))
-    builder.emit(Add(), inner, builder.emit(Activation("relu"), inner))
+    first = builder.emit(Activation("relu"), builder.emit(Add(), inner, 0))
+    builder.emit(Add(), first, builder.emit(Activation("relu"), inner))
 
     form = canonical(builder.graph())
 
-    assert [len(n.inputs) for n in form.nodes if n.op == Add()] == [2, 2]
+    assert [len(n.inputs) for n in form.nodes if n.op == Add()] == [2, 2, 2]
 
 
 def test_an_add_read_by_two_adds_that_become_one_joins_them() -> None:
@@ -161,6 +164,44 @@ def test_digest_ignores_numbers_in_graphs_full_of_symmetries(
     graph: Graph, random: Random
 ) -> None:
     assert digest(renumbered(graph, random)) == digest(graph)
+
+
+def triangle(builder: GraphBuilder) -> list[int]:
+    """Three sums of two convolutions each, all alike."""
+    a, b, c = (builder.emit(Conv(2), 0) for _ in range(3))
+    sums = [builder.emit(Add(), *pair) for pair in ((a, b), (b, c), (c, a))]
+    return [builder.emit(Activation("relu"), x) for x in sums]
+
+
+def partners(builder: GraphBuilder) -> list[int]:
+    """Two sums alike but for what else their second arms feed."""
+    a, b, c, d = (builder.emit(Conv(2), 0) for _ in range(4))
+    sums = [builder.emit(Add(), *pair) for pair in ((a, c), (b, d))]
+    arms = [builder.emit(Activation("relu"), x) for x in sums]
+    arms.append(builder.emit(Activation("tanh"), c))
+    return [*arms, builder.emit(Activation("elu"), d)]
+
+
+def chains(builder: GraphBuilder) -> list[int]:
+    """Two chains alike but for what else their first nodes feed."""
+    a, b = builder.emit(Conv(2), 0), builder.emit(Conv(2), 0)
+    arms = [builder.emit(Activation("relu"), x) for x in (a, b)]
+    arms.append(builder.emit(Activation("tanh"), a))
+    return [*arms, builder.emit(Activation("elu"), b)]
+
+
+@pytest.mark.parametrize("knot", [triangle, partners, chains])
+def test_digest_unties_arms_that_look_alike(
+    knot: Callable[[GraphBuilder], list[int]],
+) -> None:
+    digests = set()
+    for order in permutations(range(4)):
+        builder = GraphBuilder(MAP)
+        arms = knot(builder)
+        builder.emit(Add(), *(arms[i] for i in order if i < len(arms)))
+        digests.add(digest(builder.graph()))
+
+    assert len(digests) == 1
 
 
 @given(knots(), knots())
@@ -254,21 +295,21 @@ def test_the_shape_of_the_input_changes_the_digest() -> None:
 
 
 def test_the_seed_of_the_links_changes_the_digest() -> None:
-    cell = network("nn_mass_cnn:5:1:4:4:4")
+    cell = family("nn_mass_cnn:5:1:4:4:4")
 
     assert digest(lower(replace(cell, seed=1))) != digest(lower(cell))
 
 
 def test_names_of_one_network_share_a_digest() -> None:
     names = ("resnet18", "vgg16", "stack:4:4", "stack:4:1", "cifar_resnet20")
-    digests = [digest(lower(network(name))) for name in names]
+    digests = [digest(lower(family(name))) for name in names]
 
     assert len(set(digests)) == len(names)
-    assert digest(lower(network("cifar_resnet:20"))) == digests[-1]
+    assert digest(lower(family("cifar_resnet:20"))) == digests[-1]
 
 
 def test_digest_of_a_known_network_never_changes() -> None:
     # stored studies hold digests: a change of this value orphans them
     expected = "968539f19ce75dbfc9b7582102c9507a0d601a7c64220886d932f67e67ae1b1d"
 
-    assert digest(lower(network("cifar_resnet20"))) == expected
+    assert digest(lower(family("cifar_resnet20"))) == expected

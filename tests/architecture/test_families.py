@@ -5,8 +5,8 @@ import pytest
 from nasdepth.architecture.families import (
     NETWORKS,
     cifar_resnet,
+    family,
     mobilenet_v2,
-    network,
     nn_mass_cnn,
 )
 from nasdepth.architecture.lower import lower
@@ -16,17 +16,17 @@ from nasdepth.architecture.spec import Architecture, InvalidArchitecture
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_name_makes_a_network(name: str) -> None:
-    architecture = network(name)
+    architecture = family(name)
 
     assert lower(architecture).shapes()[-1] == (architecture.num_classes,)
 
 
 def test_arguments_follow_the_name() -> None:
-    assert network("mobilenet_v2:1.4") == mobilenet_v2(1.4)
-    assert network("mobilenet_v2:1") == mobilenet_v2(1.0) == mobilenet_v2()
-    assert network("cifar_resnet:20") == network("cifar_resnet20") == cifar_resnet()
-    assert network("nn_mass_cnn:8:2:10:20:40") == nn_mass_cnn(8, 2, (10, 20, 40))
-    assert network("nn_mass_depthwise:5") == nn_mass_cnn(
+    assert family("mobilenet_v2:1.4") == mobilenet_v2(1.4)
+    assert family("mobilenet_v2:1") == mobilenet_v2(1.0) == mobilenet_v2()
+    assert family("cifar_resnet:20") == family("cifar_resnet20") == cifar_resnet()
+    assert family("nn_mass_cnn:8:2:10:20:40") == nn_mass_cnn(8, 2, (10, 20, 40))
+    assert family("nn_mass_depthwise:5") == nn_mass_cnn(
         5, 2, (10, 20, 40), block="depthwise"
     )
 
@@ -54,12 +54,12 @@ def test_arguments_follow_the_name() -> None:
 )
 def test_bad_names_and_arguments(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        network(name)
+        family(name)
 
 
 def test_bad_arguments_are_invalid_architectures() -> None:
     with pytest.raises(InvalidArchitecture, match="does not take the arguments"):
-        network("resnet18:conv")
+        family("resnet18:conv")
 
 
 def layers(architecture: Architecture) -> int:
@@ -96,12 +96,12 @@ def test_a_last_feature_map_never_shrinks() -> None:
 
 
 def test_a_stack_is_sequential_or_parallel() -> None:
-    assert network("stack:8").stages[0].branches == 1
-    assert network("stack:8:8").stages[0].branches == 8
-    assert layers(network("stack:8")) == layers(network("stack:8:8")) == 8 + 2
+    assert family("stack:8").stages[0].branches == 1
+    assert family("stack:8:8").stages[0].branches == 8
+    assert layers(family("stack:8")) == layers(family("stack:8:8")) == 8 + 2
 
 
 def test_nn_mass_cnns_double_their_width() -> None:
-    widths = [stage.width for stage in network("nn_mass_cnn:8:3").stages]
+    widths = [stage.width for stage in family("nn_mass_cnn:8:3").stages]
 
     assert widths == [48, 96, 192]

@@ -84,6 +84,7 @@ def test_convolutions_and_linear_layers_alone_transform() -> None:
         (7, Pool("max", 2, 2), 3),
         (2, Pool("max", 3, 2, ceil=True), 1),  # hangs over
         (4, Pool("max", 2, 3, 1, ceil=True), 2),  # a third would start outside
+        (4, Pool("max", 2, 5, 1, ceil=True), 1),  # and here just at the edge
     ],
 )
 def test_a_window_may_hang_over_but_not_start_beyond_the_edge(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from strategies import architectures, stages
 
-from nasdepth.architecture.families import NETWORKS, network
+from nasdepth.architecture.families import NETWORKS, family
 from nasdepth.architecture.spec import (
     FAMILIES,
     NORMS,
@@ -95,7 +95,7 @@ def test_json_round_trip_is_the_identity(architecture: Architecture) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_json_round_trip_of_families(name: str) -> None:
-    architecture = network(name)
+    architecture = family(name)
 
     assert Architecture.from_json(architecture.to_json()) == architecture
 
@@ -118,7 +118,7 @@ def test_json_leaves_defaults_out_but_none() -> None:
 
 @pytest.mark.parametrize("name", ["resnet50", "cifar_resnet20", "vgg16", "nn_mass_cnn"])
 def test_typical_json_has_about_350_bytes(name: str) -> None:
-    assert 150 < len(network(name).to_json()) < 550
+    assert 150 < len(family(name).to_json()) < 550
 
 
 def test_every_field_survives_json() -> None:

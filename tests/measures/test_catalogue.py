@@ -7,12 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import architectures, edges, graphs, inserted
 
-from nasdepth.architecture.families import network
+from nasdepth.architecture.families import family
 from nasdepth.architecture.graph import Graph, GraphBuilder
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.ops import Concat, Conv, Identity, Zeros
 from nasdepth.architecture.spec import Architecture
-from nasdepth.measures.catalogue import CATALOGUE, Measure, measure
+from nasdepth.measures.catalogue import (
+    CATALOGUE,
+    SHOWN,
+    Measure,
+    label_of,
+    measure,
+    scale_of,
+)
 from nasdepth.measures.depth import DepthConvention
 
 PATHS = (
@@ -42,14 +49,42 @@ def test_a_row_says_what_it_is(name: str) -> None:
     assert found.source
     assert found.cost == (name in COSTS)
     assert found.needs == "graph"
+    assert found.scale in ("linear", "log", "log1p")
 
 
 def test_labels_are_unique() -> None:
     assert len({row(name).label for name in CATALOGUE}) == len(CATALOGUE)
 
 
+def test_heads_of_columns_name_measures() -> None:
+    assert [row(name).head for name in SHOWN.values()] == list(SHOWN)
+    assert {"params", "macs", "nominal_depth", "effective_depth"} <= set(SHOWN.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "scale"),
+    [
+        ("params", "log params", "log"),
+        ("nominal_depth", "nominal depth", "linear"),
+        ("nn_mass", "log(1 + NN-Mass)", "log1p"),
+        ("my_measure", "my measure", "linear"),
+    ],
+)
+def test_labels_say_the_scale(name: str, label: str, scale: str) -> None:
+    assert label_of(name) == label
+    assert scale_of(name) == scale
+
+
+@given(architectures())
+def test_a_measure_on_a_log_scale_is_positive(architecture: Architecture) -> None:
+    values = measure(lower(architecture))
+
+    assert all(values[name] > 0 for name in CATALOGUE if row(name).scale == "log")
+    assert all(values[name] >= 0 for name in CATALOGUE if row(name).scale == "log1p")
+
+
 def test_values_of_a_known_network() -> None:
-    values = measure(lower(network("resnet18")))
+    values = measure(lower(family("resnet18")))
 
     assert values == {
         "params": 11_689_512,
@@ -123,14 +158,14 @@ def test_an_undefined_mass_is_none_and_the_rest_stands() -> None:
 def test_names_choose_and_order() -> None:
     names = ["longest_path", "params"]
 
-    assert list(measure(lower(network("vgg11")), names)) == names
+    assert list(measure(lower(family("vgg11")), names)) == names
 
 
 def test_the_convention_holds_but_for_the_nominal_depth() -> None:
     convention = DepthConvention(classifier=False, projections=True)
     names = ["nominal_depth", "longest_path", "shortest_path", "attenuated_depth"]
 
-    values = measure(lower(network("resnet18")), names, convention)
+    values = measure(lower(family("resnet18")), names, convention)
 
     assert values["nominal_depth"] == 18
     assert values["longest_path"] == 17
@@ -139,7 +174,7 @@ def test_the_convention_holds_but_for_the_nominal_depth() -> None:
 
 
 def test_an_unknown_measure_names_the_nearest() -> None:
-    graph = lower(network("vgg11"))
+    graph = lower(family("vgg11"))
 
     with pytest.raises(ValueError, match="Unknown measure 'efective_depth'; choose"):
         measure(graph, ["efective_depth"])

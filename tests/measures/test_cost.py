@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import fed_graphs, graphs
 
-from nasdepth.architecture.families import MOBILENET_V2, mobilenet_v2, network
+from nasdepth.architecture.families import MOBILENET_V2, family, mobilenet_v2
 from nasdepth.architecture.graph import Graph, GraphBuilder
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.ops import (
@@ -42,7 +42,7 @@ REFERENCES = json.loads(GOLDEN.read_text())["networks"]
 def test_published_parameters_and_macs(name: str) -> None:
     published = REFERENCES[name]
 
-    graph = lower(network(name))
+    graph = lower(family(name))
 
     assert params(graph) == published["params"]
     assert round(macs(Structure(graph)) / 1e9, 3) == published["gmacs"]
@@ -55,7 +55,7 @@ def test_mobilenet_of_equal_mass_needs_28_percent_fewer_macs() -> None:
         for t, c, n, s in MOBILENET_V2
     )
     narrow = lower(mobilenet_v2(1.1, settings))
-    wide = lower(network("mobilenet_v2:1.4"))
+    wide = lower(family("mobilenet_v2:1.4"))
 
     assert settings[0] == (1, 16, 2, 1)
     assert (params(narrow), params(wide)) == (4_304_504, 6_108_776)
@@ -201,7 +201,7 @@ def test_the_widest_arm_decides() -> None:
 )
 def test_receptive_fields_of_published_networks(name: str, pixels: int) -> None:
     # Araujo et al. 2019, table 1 (its ResNets stride elsewhere than torchvision's)
-    assert receptive_field(Structure(lower(network(name)))) == pixels
+    assert receptive_field(Structure(lower(family(name)))) == pixels
 
 
 def test_a_stem_adds_its_window() -> None:

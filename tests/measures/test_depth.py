@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import edges, fed_graphs, graphs, inserted
 
 from nasdepth.architecture.canonical import canonical
-from nasdepth.architecture.families import network
+from nasdepth.architecture.families import family
 from nasdepth.architecture.graph import Graph, GraphBuilder, Node
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.ops import (
@@ -412,7 +412,7 @@ def test_a_transition_is_one_convolution_whatever_the_groups() -> None:
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["network"])
 def test_depths_of_published_networks(row: dict[str, str]) -> None:
-    structure = Structure(lower(network(row["network"])))
+    structure = Structure(lower(family(row["network"])))
     found = path_statistics(structure)
     counted = path_statistics(structure, ALL)
 
@@ -445,7 +445,7 @@ def test_depths_of_published_networks(row: dict[str, str]) -> None:
     ],
 )
 def test_spread_and_number_of_paths(name: str, sd: float, bits: float) -> None:
-    found = path_statistics(Structure(lower(network(name))))
+    found = path_statistics(Structure(lower(family(name))))
 
     assert found.variance**0.5 == pytest.approx(sd, abs=5e-4)
     assert found.log2_count == pytest.approx(bits)
@@ -454,14 +454,14 @@ def test_spread_and_number_of_paths(name: str, sd: float, bits: float) -> None:
 def test_googlenet_with_pooling_counted() -> None:
     # four max-poolings, one global pooling; a pooled branch weighs 2
     convention = DepthConvention(pooling=True)
-    found = path_statistics(Structure(lower(network("googlenet"))), convention)
+    found = path_statistics(Structure(lower(family("googlenet"))), convention)
 
     assert (found.shortest + found.longest) / 2 == 22.5
     assert found.mean == pytest.approx(24.75)
 
 
 def test_nominal_depth_leaves_projections_out_whatever_the_convention() -> None:
-    structure = Structure(lower(network("resnet18")))
+    structure = Structure(lower(family("resnet18")))
 
     assert nominal_depth(structure) == 18
     assert path_statistics(structure, ALL).longest == 18
@@ -469,8 +469,12 @@ def test_nominal_depth_leaves_projections_out_whatever_the_convention() -> None:
 
 
 def test_only_the_last_linear_layer_is_the_classifier() -> None:
-    mlp = Structure(lower(network("nn_mass_mlp:5:8:0")))
+    mlp = Structure(lower(family("nn_mass_mlp:5:8:0")))
 
+    weights = path_weights(mlp, BODY)
+
+    linear = [i for i, n in enumerate(mlp.graph.nodes) if isinstance(n.op, Linear)]
+    assert [weights[i] for i in linear] == [1, 1, 1, 1, 0]
     assert path_statistics(mlp).longest == 5
     assert path_statistics(mlp, BODY).longest == 4
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasdepth.architecture.families import mobilenet_v2, network, nn_mass_cnn
+from nasdepth.architecture.families import family, mobilenet_v2, nn_mass_cnn
 from nasdepth.architecture.graph import Graph, GraphBuilder
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.ops import Activation, Add, Concat, Conv, Linear, Op, Select
@@ -50,7 +50,7 @@ def test_mlps_of_the_authors(row: dict[str, str]) -> None:
     links, inputs = int(row["tc"]), int(row["input_dims"])
     classes = row["num_classes"]
 
-    mlp = network(f"nn_mass_mlp:{depth}:{width}:{links}:{inputs}:{classes}")
+    mlp = family(f"nn_mass_mlp:{depth}:{width}:{links}:{inputs}:{classes}")
 
     assert cell_density(width, depth, links) == pytest.approx(float(row["nn_density"]))
     assert mass_of(mlp).mass == pytest.approx(float(row["nn_mass"]))
@@ -97,7 +97,7 @@ def test_mobilenets_of_the_authors(row: dict[str, str]) -> None:
 
 @of_row(RESNETS)
 def test_resnets_of_the_authors(row: dict[str, str]) -> None:
-    resnet = network(row["block_setting"])
+    resnet = family(row["block_setting"])
 
     assert mass_of(resnet).mass == pytest.approx(float(row["nn_mass"]))
     assert params(lower(resnet)) == int(row["params"])
@@ -107,7 +107,7 @@ def test_resnets_of_the_authors(row: dict[str, str]) -> None:
     ("name", "mass", "cells"), [("resnet18", 3392, 8), ("resnet50", 9006.9333, 16)]
 )
 def test_masses_of_two_resnets(name: str, mass: float, cells: int) -> None:
-    found = mass_of(network(name))
+    found = mass_of(family(name))
 
     assert (found.mass, found.cells) == pytest.approx((mass, cells))
 
@@ -120,7 +120,7 @@ def test_mlp_with_one_link_by_hand() -> None:
     assert cell_density(8, 16, 1) == pytest.approx(1 / 60)
     assert cell_mass(8, 16, 1) == pytest.approx(8 * 16 / 60)
     assert round(cell_mass(8, 16, 1), 4) == 2.1333
-    assert params(lower(network("nn_mass_mlp:16:8:1"))) == 7492
+    assert params(lower(family("nn_mass_mlp:16:8:1"))) == 7492
 
 
 def test_mlp_with_saturated_first_layers_by_hand() -> None:
@@ -217,7 +217,7 @@ def test_masses_of_cells_in_a_row_are_found_in_the_graph(
 def test_mass_of_an_mlp_is_found_in_the_graph(
     depth: int, width: int, links: int
 ) -> None:
-    found = mass_of(network(f"nn_mass_mlp:{depth}:{width}:{links}:5:3"))
+    found = mass_of(family(f"nn_mass_mlp:{depth}:{width}:{links}:5:3"))
 
     assert found.mass == pytest.approx(cell_mass(width, depth, links))
     assert found.cells == 1
@@ -238,7 +238,7 @@ def test_dense_blocks_are_saturated_cells(block: str, stride: int) -> None:
 
 
 def test_densenet_has_a_cell_a_block() -> None:
-    assert mass_of(network("densenet121")) == Mass(32 * (6 + 12 + 24 + 16), 4)
+    assert mass_of(family("densenet121")) == Mass(32 * (6 + 12 + 24 + 16), 4)
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -254,7 +254,7 @@ def test_shallow_dense_blocks_and_cells_count_nothing(depth: int) -> None:
     "name", ["vgg16", "alexnet", "googlenet", "stack:8:1", "stack:8:4", "stack:8:8"]
 )
 def test_networks_without_cells_have_mass_zero(name: str) -> None:
-    assert mass_of(network(name)) == Mass(0, 0)
+    assert mass_of(family(name)) == Mass(0, 0)
 
 
 def test_a_mixed_network_sums_over_what_is_defined() -> None:

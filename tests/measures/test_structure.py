@@ -2,7 +2,7 @@
 
 import pytest
 
-from nasdepth.architecture.families import network
+from nasdepth.architecture.families import family
 from nasdepth.architecture.graph import GraphBuilder
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.ops import (
@@ -144,7 +144,7 @@ def test_live_inputs_leave_constants_out() -> None:
     [("resnet18", 3), ("resnet50", 4), ("googlenet", 0), ("mobilenet_v2", 0)],
 )
 def test_projections_of_published_networks(name: str, projections: int) -> None:
-    structure = Structure(lower(network(name)))
+    structure = Structure(lower(family(name)))
 
     assert len(structure.projections) == projections
     scopes = {structure.graph.nodes[i].scope for i in structure.projections}
