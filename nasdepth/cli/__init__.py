@@ -1,0 +1,9 @@
+"""The command line: results on standard output, progress and logs on standard error.
+
+Commands import what they need when they run, so that help and `describe` are quick.
+"""
+
+from nasdepth.cli import networks, results, studies
+from nasdepth.cli.base import main
+
+__all__ = ["main", "networks", "results", "studies"]

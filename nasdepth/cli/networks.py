@@ -1,0 +1,183 @@
+"""Commands about networks: describe, screen, train."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nasdepth.cli.base import (
+    architecture_of,
+    data_config_of,
+    format_option,
+    main,
+    output_path,
+)
+
+if TYPE_CHECKING:
+    from nasdepth.tables import Form
+
+
+@main.command()
+@click.argument("network")
+@click.option("--input", "shape", help="Channels,height,width of an image.")
+@click.option("--draw", type=output_path, help="Write a picture (SVG) here.")
+@format_option
+def describe(network: str, shape: str | None, draw: Path | None, form: "Form") -> None:
+    """Measures of a family name or an architecture file, without training.
+
+    \b
+    Example:  nasdepth describe resnet50
+              nasdepth describe best.json --input 3,64,64 --draw best.svg
+    """
+    from nasdepth.architecture.lower import lower
+    from nasdepth.measures.catalogue import CATALOGUE, measure
+    from nasdepth.tables import quantity, render, shorthand, table
+
+    architecture = architecture_of(network, shape)
+    values = measure(lower(architecture))
+    if draw:
+        from nasdepth.pictures import architecture_svg
+
+        draw.write_text(architecture_svg(architecture), encoding="utf-8")
+    if form != "table":
+        click.echo(render([{"network": network, **values}], form))
+        return
+    rows = [
+        {
+            "measure": name,
+            "value": quantity(value),
+            "exact": "–" if value is None else f"{value:.12g}",
+            "unit": CATALOGUE[name].unit,
+            "meaning": CATALOGUE[name].label,
+            "source": CATALOGUE[name].source,
+        }
+        for name, value in values.items()
+    ]
+    size = "×".join(map(str, architecture.input_shape))
+    click.echo(f"{network} on {size}: {shorthand(architecture)}\n\n{table(rows)}")
+
+
+@main.command()
+@click.argument("study_file", type=output_path)
+@click.option("--candidates", type=click.IntRange(1), default=2000, show_default=True)
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True)
+@click.option("-o", "--output", type=output_path, help="Write the rows as CSV here.")
+@format_option
+def screen(
+    study_file: Path, candidates: int, top: int, output: Path | None, form: "Form"
+) -> None:
+    """The training-free stage alone: draw, drop what is over budget, score, rank.
+
+    \b
+    Example:  nasdepth screen studies/cifar10.toml --candidates 20000 --top 20
+    """
+    from nasdepth.measures.catalogue import SHOWN
+    from nasdepth.search.config import load_config
+    from nasdepth.search.screen import screen_candidates
+    from nasdepth.search.study import space_of
+    from nasdepth.tables import quantity, render, shorthand, table
+    from nasdepth.training.data import load
+
+    config = load_config(study_file)
+    space = space_of(config, load(config.data))
+    ranked, sieve = screen_candidates(config, space, candidates, top)
+    full = [
+        {"score": s, **c.measures, "architecture": c.architecture.to_json()}
+        for s, c in ranked
+    ]
+    if output:
+        output.write_text(render(full, "csv") + "\n", encoding="utf-8")
+    if form != "table":
+        click.echo(render(full, form))
+        return
+    rows = [
+        {
+            "score": f"{s:.3f}",
+            **{head: quantity(c.measures[name]) for head, name in SHOWN.items()},
+            "architecture": shorthand(c.architecture),
+        }
+        for s, c in ranked
+    ]
+    dropped = ", ".join(f"{n} {reason}" for reason, n in sorted(sieve.dropped.items()))
+    click.echo(table(rows))
+    click.echo(f"{sieve.drawn} drawn; dropped: {dropped or 'none'}", err=True)
+
+
+@main.command()
+@click.argument("network")
+@click.option("--data", required=True, help="Data set, image folder or study file.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True)
+@click.option("--learning-rate", type=float, default=0.1, show_default=True)
+@click.option(
+    "--schedule",
+    type=click.Choice(["one-cycle", "cosine", "wsd"]),
+    default="one-cycle",
+    show_default=True,
+)
+@click.option("-o", "--output", type=output_path, help="Export the best seed here.")
+@click.option("--threads", type=click.IntRange(1), default=os.cpu_count())
+@click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
+@format_option
+def train(
+    network: str,
+    data: str,
+    seeds: int,
+    output: Path | None,
+    threads: int,
+    device: str,
+    form: "Form",
+    **training: Any,
+) -> None:
+    """Train one architecture afresh to its end, then open the test set.
+
+    \b
+    Example:  nasdepth train best.json --data fashion-mnist --seeds 3
+    """
+    from dataclasses import replace
+
+    from nasdepth import retrain as again
+    from nasdepth.export import check_vacant
+    from nasdepth.search.study import prepare_process
+    from nasdepth.tables import render
+    from nasdepth.training.data import load, load_test
+    from nasdepth.training.recipe import Epoch, TrainingConfig
+
+    if output:
+        check_vacant(output)
+    architecture = architecture_of(network)
+    # the limit of a study makes its comparisons cheap; the final training uses all
+    data_config = replace(data_config_of(data), limit=0)
+    config = TrainingConfig(**training)
+    chosen = prepare_process(threads, device)
+    dataset, test = load(data_config), load_test(data_config)
+    architecture = again.fitted_to(architecture, dataset)
+
+    def tell(epoch: Epoch) -> None:
+        click.echo(
+            f"epoch {epoch.index}/{config.epochs}: loss {epoch.loss:.4f}, validation "
+            f"{epoch.validation_accuracy:.4f}, {epoch.images_per_second:.0f} images/s",
+            err=True,
+        )
+
+    runs = [
+        again.retrain(
+            architecture,
+            dataset,
+            config,
+            seed=seed,
+            device=chosen,
+            test=test,
+            on_epoch=tell,
+        )
+        for seed in range(seeds)
+    ]
+    click.echo(render([run.row() for run in runs], form))
+    click.echo(f"{dataset.label}, {again.summarised(runs)}", err=True)
+    if output:
+        again.export_best(runs, architecture, dataset, test, output)
+        program = shlex.quote(f"{output}/model.py")
+        click.echo(f"Wrote {output}. Next:\n  python {program} IMAGE…", err=True)

@@ -1,0 +1,210 @@
+"""Commands about studies: init, search, worker, trials, best, repair."""
+
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nasdepth.cli.base import (
+    data_config_of,
+    format_option,
+    main,
+    output_path,
+    storage_options,
+    study_name_option,
+    study_of,
+)
+
+if TYPE_CHECKING:
+    from nasdepth.search.config import StudyConfig
+    from nasdepth.tables import Form
+
+
+@main.command()
+@click.option("--data", required=True, help="Image folder, or a data set's name.")
+@click.option(
+    "-o", "--output", type=output_path, required=True, help="Study file to write."
+)
+def init(data: str, output: Path) -> None:
+    """Write a commented study file that fits the data.
+
+    \b
+    Example:  nasdepth init --data ~/my-images -o my-study.toml
+    """
+    from nasdepth.search.template import Template
+    from nasdepth.training.data import describe_source
+
+    if output.exists():
+        raise FileExistsError(f"{output} exists; give another name.")
+    config = data_config_of(data)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    template = Template(config, describe_source(config), output, cores)
+    output.write_text(template.text(), encoding="utf-8")
+    command = f"nasdepth search {shlex.quote(str(output))} --timeout 3600"
+    click.echo(f"Wrote {output}. Next:\n  {command}")
+
+
+@main.command()
+@click.argument("study_file", type=output_path)
+@storage_options
+@click.option("--n-trials", type=click.IntRange(1), help="The study's total.")
+@click.option("--timeout", type=click.FloatRange(0), help="Seconds; then none starts.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.")
+@click.option("--threads", type=click.IntRange(1), help="Of each on the CPU.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+def search(
+    study_file: Path,
+    storage: str,
+    artifacts: Path | None,
+    timeout: float | None,
+    **options: Any,
+) -> None:
+    """Screen, train, prune, store; resumes a study of the same name.
+
+    \b
+    Example:  nasdepth search studies/fashion-mnist.toml --workers 2
+    """
+    from nasdepth import present
+    from nasdepth.dashboard import annotate_study
+    from nasdepth.search import storage as stored
+    from nasdepth.search import workers
+    from nasdepth.search.config import load_config
+    from nasdepth.search.study import open_study, prepare_process
+    from nasdepth.training.data import load
+
+    config = _with_options(load_config(study_file), options)
+    run = config.search
+    prepare_process(run.threads, run.device)
+    dataset = load(config.data)
+    study, repaired = open_study(config, dataset, storage)
+    for number in repaired:
+        click.echo(
+            f"Trial {number}, left by a dead process, is queued again.", err=True
+        )
+    folder = stored.artifact_directory(storage, artifacts)
+    store = stored.artifact_store(folder)
+    until = time.time() + timeout if timeout is not None else float("inf")
+    arguments = ["--storage", storage, "--study-name", config.name]
+    arguments += ["--artifacts", str(folder), "--until", str(until)]
+    fleet = workers.start(arguments, run.workers, folder, run.threads)
+    try:
+        present.watch(study, fleet, run.n_trials)
+    finally:
+        fleet.interrupt()
+        stored.repair(study)
+    if failure := fleet.failure():
+        raise click.ClickException(failure)
+    annotate_study(study, stored.records(study), store, config.name)
+    click.echo(present.summary(study, study_file, storage))
+
+
+def _with_options(config: "StudyConfig", options: dict[str, Any]) -> "StudyConfig":
+    given = {k: v for k, v in options.items() if v is not None}
+    return config.model_copy(update={"search": config.search.model_copy(update=given)})
+
+
+@main.command()
+@storage_options
+@study_name_option
+@click.option("--until", type=float, default=float("inf"), hidden=True)
+@click.option("--parent", type=int, default=0, hidden=True)
+@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+def worker(
+    storage: str,
+    artifacts: Path | None,
+    study_name: str,
+    until: float,
+    parent: int,
+    device: str | None,
+) -> None:
+    """One more process on an existing study, here or on another machine.
+
+    \b
+    Example:  nasdepth worker --storage mysql://host/db --study-name cifar10
+    """
+    from nasdepth.dashboard import annotate
+    from nasdepth.search import storage as stored
+    from nasdepth.search.study import Worker, prepare_process, work
+    from nasdepth.training.data import load
+
+    study = study_of(storage, study_name)
+    config = stored.study_config(study)
+    chosen = prepare_process(config.search.threads, device or config.search.device)
+    store = stored.artifact_store(stored.artifact_directory(storage, artifacts))
+    dataset = load(config.data)
+    work(study, Worker(config, dataset, chosen, store, annotate, until, parent))
+
+
+@main.command()
+@storage_options
+@study_name_option
+@format_option
+def trials(storage: str, artifacts: Path | None, study_name: str, form: "Form") -> None:
+    """What a study holds; as CSV the records that `analyze --records` reads.
+
+    \b
+    Example:  nasdepth trials --study-name fashion-mnist -f csv > records.csv
+    """
+    from nasdepth.analysis.records import write_csv
+    from nasdepth.present import readable
+    from nasdepth.search.storage import records
+    from nasdepth.tables import table
+
+    rows = records(study_of(storage, study_name))
+    if form == "csv":
+        write_csv(rows, sys.stdout)
+    elif form == "json":
+        click.echo(json.dumps([row.as_dict() for row in rows], indent=2))
+    else:
+        click.echo(table([readable(row) for row in rows]))
+
+
+@main.command()
+@storage_options
+@study_name_option
+@click.option("--trial", type=int, help="This trial instead of the best.")
+@click.option("-o", "--output", type=output_path, help="Write the architecture here.")
+def best(
+    storage: str,
+    artifacts: Path | None,
+    study_name: str,
+    trial: int | None,
+    output: Path | None,
+) -> None:
+    """The architecture of the best validation accuracy, as JSON.
+
+    \b
+    Example:  nasdepth best --study-name fashion-mnist -o best.json
+    """
+    from nasdepth.search.storage import best_trial
+
+    chosen = best_trial(study_of(storage, study_name), trial)
+    text = chosen.user_attrs["network"]["architecture"]
+    click.echo(
+        f"trial {chosen.number}, validation accuracy {chosen.value:.4f}", err=True
+    )
+    if output:
+        output.write_text(text + "\n", encoding="utf-8")
+    else:
+        click.echo(text)
+
+
+@main.command()
+@storage_options
+@study_name_option
+def repair(storage: str, artifacts: Path | None, study_name: str) -> None:
+    """Fail and requeue the trials that dead processes left running.
+
+    \b
+    Example:  nasdepth repair --study-name fashion-mnist
+    """
+    from nasdepth.search import storage as stored
+
+    repaired = stored.repair(study_of(storage, study_name))
+    told = ", ".join(map(str, repaired)) or "none"
+    click.echo(f"Trials failed and queued again: {told}.")

@@ -1,0 +1,1 @@
+"""The search: configuration, space, training-free stage, storage and the run itself."""

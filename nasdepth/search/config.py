@@ -1,0 +1,348 @@
+"""A study's configuration: validated TOML, one section for each concern."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from nasdepth.analysis.comparison import Preregistration
+from nasdepth.architecture.ops import ACTIVATIONS
+from nasdepth.architecture.registry import unknown
+from nasdepth.architecture.spec import NORMS
+from nasdepth.measures.catalogue import CATALOGUE
+from nasdepth.training.data import DataConfig
+from nasdepth.training.recipe import TrainingConfig
+
+#: what a stage of the space may be: family, block
+TOPOLOGIES: Final[Mapping[str, tuple[str, str]]] = {
+    "plain": ("plain", "conv"),
+    "residual": ("residual", "conv"),
+    "bottleneck": ("residual", "bottleneck"),
+    "inverted": ("residual", "inverted"),
+    "parallel": ("parallel", "conv"),
+    "inception": ("inception", "inception"),
+    "dense": ("dense", "conv"),
+    "dense_bottleneck": ("dense", "bottleneck"),
+    "cell": ("cell", "conv"),
+    "cell_bottleneck": ("cell", "bottleneck"),
+    "cell_depthwise": ("cell", "depthwise"),
+}
+#: what pydantic calls a key that is unknown
+_FOREIGN: Final = ("extra_forbidden", "unexpected_keyword_argument")
+#: growths of dense stages are multiples of it above the least
+GROWTH_STEP: Final = 4
+
+
+def _ordered(bounds: tuple[int, int]) -> tuple[int, int]:
+    if not 0 <= bounds[0] <= bounds[1]:
+        raise ValueError(f"must be [low, high] with 0 <= low <= high, but got {bounds}")
+    return bounds
+
+
+def _positive(bounds: tuple[int, int]) -> tuple[int, int]:
+    if bounds[0] < 1:
+        raise ValueError(f"must start at 1 or above, but got {bounds}")
+    return bounds
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values or len(set(values)) < len(values):
+        raise ValueError(f"must hold distinct values, at least one, but got {values}")
+    return values
+
+
+def _all_positive(values: tuple[int, ...]) -> tuple[int, ...]:
+    if any(value < 1 for value in values):
+        raise ValueError(f"must hold positive numbers, but got {values}")
+    return values
+
+
+def _odd(values: tuple[int, ...]) -> tuple[int, ...]:
+    if any(value % 2 == 0 for value in values):
+        raise ValueError(f"must hold odd numbers, but got {values}")
+    return values
+
+
+def _strides(values: tuple[int, ...]) -> tuple[int, ...]:
+    if not set(values) <= {1, 2}:
+        raise ValueError(f"must hold 1 or 2, but got {values}")
+    return values
+
+
+def _measures(weights: dict[str, float]) -> dict[str, float]:
+    for name in weights:
+        CATALOGUE[name]
+    return weights
+
+
+def _measured(plan: Preregistration) -> Preregistration:
+    for name in plan.baselines:
+        CATALOGUE[name]
+    return plan
+
+
+def _known(choices: tuple[str, ...], kind: str) -> AfterValidator:
+    def check(values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if value not in choices:
+                raise ValueError(unknown(kind, value, choices))
+        return values
+
+    return AfterValidator(check)
+
+
+Range: TypeAlias = Annotated[
+    tuple[int, int], AfterValidator(_ordered), AfterValidator(_positive)
+]
+Names: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+Numbers: TypeAlias = Annotated[
+    tuple[int, ...], AfterValidator(_distinct), AfterValidator(_all_positive)
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SpaceConfig(_Section):
+    """What may be sampled; a range is [low, high], both included.
+
+    Attributes:
+        stages: number of stages; every one but the first halves the map.
+        depth: blocks per stage.
+        width: output channels of a stage.
+        width_step: widths are multiples of it.
+        growth: channels that a dense layer adds.
+        topologies: keys of `TOPOLOGIES`.
+        kernel: sides of the spatial convolutions.
+        branches: of an Inception stage.
+        links: channels t that a layer of a cell draws.
+        expansion: of inverted residual blocks.
+        mixed: whether the stages of one network may differ in topology.
+        stem: channels of the first convolution.
+        stem_stride: of the first convolution; 2 halves every map.
+        activation: choices.
+        norm: choices.
+        links_seed: of the long-range links' draw.
+    """
+
+    stages: Range = (2, 3)
+    depth: Range = (1, 4)
+    width: Range = (16, 64)
+    width_step: int = Field(8, ge=1)
+    growth: Range = (8, 24)
+    topologies: Annotated[Names, _known(tuple(TOPOLOGIES), "topology")] = tuple(
+        TOPOLOGIES
+    )
+    kernel: Annotated[Numbers, AfterValidator(_odd)] = (3,)
+    branches: Range = (2, 4)
+    links: Range = (1, 48)
+    expansion: Numbers = (2, 4)
+    mixed: bool = True
+    stem: Numbers = (16,)
+    stem_stride: Annotated[Numbers, AfterValidator(_strides)] = (1,)
+    activation: Annotated[Names, _known(ACTIVATIONS, "activation")] = ("relu",)
+    norm: Annotated[Names, _known(NORMS, "norm")] = ("batch",)
+    links_seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> Self:
+        for name, step in (("width", self.width_step), ("growth", GROWTH_STEP)):
+            low, high = getattr(self, name)
+            if (high - low) % step:
+                raise ValueError(
+                    f"{name} must span a multiple of {step}, but got {[low, high]}"
+                )
+        return self
+
+
+class BudgetConfig(_Section):
+    """Greatest cost of a candidate; None sets no limit.
+
+    Attributes:
+        params: learnable parameters.
+        macs: multiply-accumulates for one image.
+        peak_memory: bytes of activations alive at once in a forward pass of one image.
+    """
+
+    params: int | None = Field(None, ge=1)
+    macs: int | None = Field(None, ge=1)
+    peak_memory: int | None = Field(None, ge=1)
+
+    def limits(self) -> dict[str, int]:
+        """Measure → limit, of those that are set."""
+        return {k: v for k, v in self.model_dump().items() if v is not None}
+
+
+class ScreenConfig(_Section):
+    """The training-free stage.
+
+    Attributes:
+        pool: candidates scored for one trial.
+        neighbours: share of the pool that are neighbours of the best trials.
+        weights: measure → weight of its z-score in the pool.
+    """
+
+    pool: int = Field(64, ge=1)
+    neighbours: float = Field(0.5, ge=0, le=1)
+    weights: Annotated[dict[str, float], AfterValidator(_measures)] = {
+        "effective_depth": 1.0,
+        "nn_mass": 1.0,
+    }
+
+
+class DesignConfig(_Section):
+    """The unselected arm: architectures spread over the space, trained to the end.
+
+    Attributes:
+        trials: how many.
+        candidates: feasible architectures to choose each one from.
+    """
+
+    trials: int = Field(12, ge=0)
+    candidates: int = Field(25, ge=1)
+
+
+class PrunerConfig(_Section):
+    """Successive halving (Jamieson & Talwalkar 2016, arXiv:1502.07943).
+
+    Attributes:
+        first_rung: epoch of the first decision; 0 is a third of the epochs, because
+            deep networks start more slowly than shallow ones.
+        factor: of the epochs from rung to rung; one trial in so many goes on.
+    """
+
+    first_rung: int = Field(0, ge=0)
+    factor: int = Field(3, ge=2)
+
+
+class SearchConfig(_Section):
+    """How the study runs.
+
+    Attributes:
+        sampler: that proposes one candidate for every pool.
+        n_trials: the study's total, complete and pruned.
+        seed: of everything random.
+        workers: processes.
+        threads: of each process on the CPU.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+    """
+
+    sampler: Literal["tpe", "nsgaii", "gp", "random", "qmc"] = "tpe"
+    n_trials: int = Field(40, ge=1)
+    seed: int = Field(0, ge=0)
+    workers: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1)
+    device: str = "auto"
+
+
+class StudyConfig(_Section):
+    """All that defines a study; `name` defaults to the file's stem."""
+
+    name: str = Field("", max_length=200)
+    data: DataConfig
+    space: SpaceConfig = SpaceConfig()
+    budget: BudgetConfig = BudgetConfig()
+    screen: ScreenConfig = ScreenConfig()
+    design: DesignConfig = DesignConfig()
+    training: TrainingConfig = TrainingConfig()
+    pruner: PrunerConfig = PrunerConfig()
+    search: SearchConfig = SearchConfig()
+    preregistration: Annotated[Preregistration, AfterValidator(_measured)] = (
+        Preregistration()
+    )
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> "StudyConfig":
+        """Inverse of `to_json`."""
+        return _checked(json.loads(text), "the stored study")
+
+    @property
+    def first_rung(self) -> int:
+        """Epoch of the first pruning decision."""
+        third = -(-self.training.epochs // 3)
+        return self.pruner.first_rung or third
+
+    def fixed(self) -> dict[str, Any]:
+        """What may not change while a study goes on, by dotted key."""
+        sections = ("data", "space", "budget", "training", "preregistration", "design")
+        content = json.loads(self.to_json())
+        flat = {
+            f"{name}.{key}": value
+            for name in sections
+            for key, value in content[name].items()
+        }
+        # where the files lie is no property of the data; their content is checked apart
+        flat.pop("data.path")
+        return {**flat, "search.seed": self.search.seed}
+
+    def digest(self) -> str:
+        """SHA-256 (hexadecimal) of what may not change."""
+        return sha256(json.dumps(self.fixed(), sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: Path) -> StudyConfig:
+    """Study configuration of a TOML file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no TOML, an unknown key (with the nearest), a value out of range.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No study file {str(path)!r}.")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}.") from error
+    config = _checked(data, str(path))
+    return config if config.name else config.model_copy(update={"name": path.stem})
+
+
+def _checked(data: dict[str, Any], place: str) -> StudyConfig:
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        raise ValueError(_message(error, place)) from None
+
+
+def _message(error: ValidationError, place: str) -> str:
+    """The first problem in one line: rule, value, place.
+
+    An unknown key comes before the one that may be missing in its stead.
+    """
+    problems = error.errors(include_url=False)
+    first = min(problems, key=lambda problem: problem["type"] not in _FOREIGN)
+    where = [str(part) for part in first["loc"]]
+    if first["type"] == "missing":
+        return f"{'.'.join(where)} must be given (in {place})."
+    if first["type"] in _FOREIGN:
+        *section, key = where
+        at = f"[{'.'.join(section) or 'top'}] in {place}"
+        return f"{unknown('key', key, _keys(section))} ({at})"
+    rule = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if "but got" not in rule and "choose from" not in rule:
+        rule = f"{rule}, but got {first['input']!r}"
+    return f"{'.'.join(where)}: {rule} (in {place})."
+
+
+def _keys(section: list[str]) -> list[str]:
+    model: Any = StudyConfig
+    for name in section:
+        model = model.model_fields[name].annotation
+    fields = getattr(model, "model_fields", None) or model.__dataclass_fields__
+    return [name for name in fields if not name.startswith("__")]

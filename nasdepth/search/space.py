@@ -1,0 +1,211 @@
+"""What may be sampled: from suggested parameters to an architecture and back.
+
+A space needs only an object with `suggest_int` and `suggest_categorical`, such as an
+Optuna trial; nothing here depends on a study.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    IntDistribution,
+)
+
+from nasdepth.architecture.ops import Shape
+from nasdepth.architecture.spec import FAMILIES, Architecture, Stage, Stem
+from nasdepth.search.config import GROWTH_STEP, TOPOLOGIES, SpaceConfig
+
+Params: TypeAlias = dict[str, Any]
+Chooser: TypeAlias = Callable[[str, BaseDistribution], Any]
+
+
+class Suggest(Protocol):
+    """The part of an Optuna trial that a space needs."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int: ...
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
+
+
+@dataclass(slots=True)  # not frozen: it collects what is suggested
+class Draw:
+    """Suggests by a function of name and distribution, and keeps what it chose."""
+
+    choose: Chooser
+    params: Params = field(default_factory=dict)
+    distributions: dict[str, BaseDistribution] = field(default_factory=dict)
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
+        """An integer in [low, high]."""
+        return int(self._suggest(name, IntDistribution(low, high, step=step)))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of the choices."""
+        return self._suggest(name, CategoricalDistribution(choices))
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self.params:
+            self.params[name] = self.choose(name, distribution)
+            self.distributions[name] = distribution
+        return self.params[name]
+
+
+def draw_random(generator: np.random.Generator) -> Chooser:
+    """Uniform choice."""
+    return lambda name, distribution: at_quantile(distribution, generator.random())
+
+
+def at_quantile(distribution: BaseDistribution, quantile: float) -> Any:
+    """Value at a quantile in [0, 1) of the uniform law over a distribution."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(quantile * len(distribution.choices))]
+    assert isinstance(distribution, IntDistribution)
+    count = (distribution.high - distribution.low) // distribution.step + 1
+    return distribution.low + distribution.step * int(quantile * count)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Architectures that a configuration allows for images of one shape."""
+
+    config: SpaceConfig
+    input_shape: Shape
+    num_classes: int
+
+    def sample(self, trial: Suggest) -> Architecture:
+        """Architecture of the suggested parameters."""
+        config = self.config
+        count = trial.suggest_int("stages", *config.stages)
+        stem = Stem(
+            _choice(trial, "stem", config.stem),
+            stride=_choice(trial, "stem_stride", config.stem_stride),
+        )
+        activation = _choice(trial, "activation", config.activation)
+        norm = _choice(trial, "norm", config.norm)
+        stages = tuple(self._stage(trial, place) for place in range(1, count + 1))
+        return Architecture(
+            stages,
+            stem,
+            activation=activation,
+            norm=norm,
+            input_shape=self.input_shape,
+            num_classes=self.num_classes,
+            seed=config.links_seed,
+        )
+
+    def params_of(self, architecture: Architecture) -> Params:
+        """Parameters that `sample` turns into the architecture."""
+        assert architecture.stem is not None
+        wanted: Params = {
+            "stages": len(architecture.stages),
+            "stem": architecture.stem.width,
+            "stem_stride": architecture.stem.stride,
+            "activation": architecture.activation,
+            "norm": architecture.norm,
+        }
+        for place, stage in enumerate(architecture.stages, start=1):
+            wanted.update(_stage_params(f"stage{place}.", stage))
+            wanted["topology"] = wanted[f"stage{place}.topology"]
+        draw = Draw(lambda name, distribution: wanted[name])
+        self.sample(draw)
+        return draw.params
+
+    def perturb(self, params: Params, generator: np.random.Generator) -> Draw:
+        """Draw of a neighbour: one active choice anew, and whatever depends on it.
+
+        What the old and the new parameters share keeps its value.
+        """
+        old = Draw(lambda name, distribution: params[name])
+        self.sample(old)
+        open_names = [n for n, d in old.distributions.items() if not d.single()]
+        if not open_names:
+            return Draw(old.choose)
+        changed = str(generator.choice(open_names))
+        fresh = draw_random(generator)
+
+        def choose(name: str, distribution: BaseDistribution) -> Any:
+            if name == changed:
+                return _other(fresh, name, distribution, params[name])
+            if name in params and _contains(distribution, params[name]):
+                return params[name]
+            return fresh(name, distribution)
+
+        return Draw(choose)
+
+    def _stage(self, trial: Suggest, place: int) -> Stage:
+        config, at = self.config, f"stage{place}."
+        which = f"{at}topology" if config.mixed else "topology"
+        topology = _choice(trial, which, config.topologies)
+        family, block = TOPOLOGIES[topology]
+        row = FAMILIES[family]
+        depth = trial.suggest_int(f"{at}depth", *config.depth)
+        attributes: dict[str, Any] = {}
+        if family == "dense":
+            width = trial.suggest_int(f"{at}growth", *config.growth, step=GROWTH_STEP)
+            attributes["links"] = "all"
+        else:
+            width = trial.suggest_int(
+                f"{at}width", *config.width, step=config.width_step
+            )
+        if family == "cell":
+            attributes["links"] = trial.suggest_int(f"{at}links", *config.links)
+        elif family == "parallel":
+            attributes["branches"] = trial.suggest_int(f"{at}parallel", 1, depth)
+        elif family == "inception":
+            attributes["branches"] = trial.suggest_int(
+                f"{at}branches", *config.branches
+            )
+        elif block == "inverted":
+            expansion = _choice(trial, f"{at}expansion", config.expansion)
+            attributes["expansion"] = float(expansion)
+        kernel = _choice(trial, f"{at}kernel", config.kernel)
+        return Stage(
+            block,
+            depth,
+            width,
+            skip=row.skip,
+            span=row.span if block == "conv" else 1,
+            kernel=kernel,
+            stride=1 if place == 1 else 2,
+            **attributes,
+        )
+
+
+def _choice(trial: Suggest, name: str, choices: Sequence[Any]) -> Any:
+    """Categorical suggestion; a single choice is no parameter."""
+    return trial.suggest_categorical(name, choices) if len(choices) > 1 else choices[0]
+
+
+def _stage_params(at: str, stage: Stage) -> Params:
+    rows: Mapping[tuple[str, str], str] = {v: k for k, v in TOPOLOGIES.items()}
+    values = {
+        "topology": rows[stage.family, stage.block],
+        "depth": stage.depth,
+        "growth": stage.width,
+        "width": stage.width,
+        "links": stage.links,
+        "parallel": stage.branches,
+        "branches": stage.branches,
+        "expansion": int(stage.expansion),
+        "kernel": stage.kernel,
+    }
+    return {f"{at}{name}": value for name, value in values.items()}
+
+
+def _contains(distribution: BaseDistribution, value: Any) -> bool:
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    assert isinstance(distribution, IntDistribution)
+    inside: bool = distribution.low <= value <= distribution.high
+    return inside and bool((value - distribution.low) % distribution.step == 0)
+
+
+def _other(fresh: Chooser, name: str, distribution: BaseDistribution, old: Any) -> Any:
+    value = fresh(name, distribution)
+    while value == old:
+        value = fresh(name, distribution)
+    return value
