@@ -144,7 +144,7 @@ def train(
     from nasdepth.search.study import prepare_process
     from nasdepth.tables import render
     from nasdepth.training.data import load, load_test
-    from nasdepth.training.recipe import Epoch, TrainingConfig
+    from nasdepth.training.recipe import Diverged, Epoch, TrainingConfig
 
     if output:
         check_vacant(output)
@@ -163,18 +163,21 @@ def train(
             err=True,
         )
 
-    runs = [
-        again.retrain(
-            architecture,
-            dataset,
-            config,
-            seed=seed,
-            device=chosen,
-            test=test,
-            on_epoch=tell,
-        )
-        for seed in range(seeds)
-    ]
+    try:
+        runs = [
+            again.retrain(
+                architecture,
+                dataset,
+                config,
+                seed=seed,
+                device=chosen,
+                test=test,
+                on_epoch=tell,
+            )
+            for seed in range(seeds)
+        ]
+    except Diverged as error:
+        raise click.ClickException(str(error)) from error
     click.echo(render([run.row() for run in runs], form))
     click.echo(f"{dataset.label}, {again.summarised(runs)}", err=True)
     if output:
