@@ -107,7 +107,7 @@ or, from Python in this folder:
 | --- | --- |
 {table}
 
-The {split} accuracy is that of these weights in fp32.{read}
+The {split} accuracy is that of these weights in fp32{read}.
 All measures are in `metrics.json`.
 
 ## Checked when it was written

@@ -70,6 +70,7 @@ def search(
     Example:  nasdepth search studies/fashion-mnist.toml --workers 2
     """
     from nasdepth import present
+    from nasdepth.analysis.claims import analyze
     from nasdepth.dashboard import annotate_study
     from nasdepth.search import storage as stored
     from nasdepth.search import workers
@@ -99,7 +100,9 @@ def search(
         stored.repair(study)
     if failure := fleet.failure():
         raise click.ClickException(failure)
-    annotate_study(study, stored.records(study), store, config.name)
+    rows = stored.records(study)
+    found = analyze(rows, config.preregistration)
+    annotate_study(study, rows, store, config.name, comparison=found)
     click.echo(present.summary(study, study_file, storage))
 
 

@@ -1,0 +1,249 @@
+"""Facts about study files: what they hold, and what is said of a bad one."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from nasdepth.search.config import TOPOLOGIES, StudyConfig, load_config
+from nasdepth.search.screen import SAMPLERS
+
+STUDIES = Path(__file__).parents[2] / "studies"
+DIGITS = '[data]\nname = "digits"\n'
+SECTIONS = tuple(name for name in StudyConfig.model_fields if name != "name")
+
+
+def keys(section: str) -> list[str]:
+    """Keys of a section of a study file."""
+    kind: Any = StudyConfig.model_fields[section].annotation
+    fields = getattr(kind, "model_fields", None) or kind.__dataclass_fields__
+    return [name for name in fields if not name.startswith("__")]
+
+
+EVERY_KEY = [(section, key) for section in SECTIONS for key in keys(section)]
+
+
+def refusal(folder: Path, text: str) -> str:
+    """What is said of a study file."""
+    path = folder / "bad.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"bad\.toml") as caught:
+        load_config(path)
+    return str(caught.value)
+
+
+def parsed(text: str, folder: Path) -> StudyConfig:
+    path = folder / "study.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem
+)
+def test_every_study_of_the_repository_loads_and_survives_json(path):
+    config = load_config(path)
+
+    assert config.name == path.stem
+    assert StudyConfig.from_json(config.to_json()) == config
+
+
+def test_there_are_studies_in_the_repository():
+    names = {path.stem for path in STUDIES.glob("*.toml")}
+
+    assert {"quickstart", "fashion-mnist", "cifar10"} <= names
+
+
+def test_a_study_whose_every_section_differs_from_the_default_survives_json(tmp_path):
+    config = parsed(
+        'name = "odd name"\n[data]\nname = "folder"\npath = "/a b/\\"c\\""\nsize = 16\n'
+        '[space]\ntopologies = ["cell", "plain"]\nmixed = false\nkernel = [1, 5]\n'
+        "[budget]\npeak_memory = 5\n[screen]\nneighbours = 0.25\n"
+        "[screen.weights]\nparams = -0.5\n[design]\ntrials = 0\n"
+        '[training]\noptimizer = "adamw"\nlearning_rate = 0.002\nflip = false\n'
+        '[pruner]\nfactor = 4\n[search]\nsampler = "gp"\nseed = 7\n'
+        '[preregistration]\nresponse = "rank"\nbaselines = ["params"]\n',
+        tmp_path,
+    )
+
+    assert StudyConfig.from_json(config.to_json()) == config
+
+
+def test_a_study_is_called_like_its_file(tmp_path):
+    assert parsed(DIGITS, tmp_path).name == "study"
+
+
+def test_a_name_in_the_file_comes_before_that_of_the_file(tmp_path):
+    assert parsed(f'name = "mine"\n{DIGITS}', tmp_path).name == "mine"
+
+
+@pytest.mark.parametrize(("section", "key"), EVERY_KEY)
+def test_misspelt_key_is_named_with_its_place_and_the_nearest(section, key, tmp_path):
+    header = DIGITS if section == "data" else f"{DIGITS}[{section}]\n"
+
+    told = refusal(tmp_path, f"{header}{key}x = 1\n")
+
+    assert f"Unknown key '{key}x'" in told
+    assert f"Did you mean {key!r}?" in told
+    assert f"[{section}] in" in told
+    assert "choose from: " in told
+
+
+def test_misspelt_section_is_named_with_the_nearest(tmp_path):
+    told = refusal(tmp_path, f"{DIGITS}[sapce]\n")
+
+    assert "Unknown key 'sapce'" in told
+    assert "Did you mean 'space'?" in told
+
+
+def test_misspelt_required_key_is_named_and_not_its_absence(tmp_path):
+    told = refusal(tmp_path, '[data]\nnmae = "digits"\n')
+
+    assert "Unknown key 'nmae'" in told
+    assert "Did you mean 'name'?" in told
+
+
+BAD = {
+    "no data": ("", "data must be given"),
+    "no data set": ("[data]\nseed = 1", "data.name must be given"),
+    "no table": ("data = 3", "data: |got 3"),
+    "no TOML": ("[data", "is not TOML|line 1"),
+    "data set": ('[data]\nname = "digist"', "'digist'|choose from: cifar10|'digits'?"),
+    "folder": ('[data]\nname = "folder"', "path must name the image folder|got ''"),
+    "share": (f"{DIGITS}validation = 0.9", "validation must be in (0, 0.5]|0.9"),
+    "NaN share": (f"{DIGITS}validation = nan", "validation|nan"),
+    "word": (f'{DIGITS}size = "big"', "data.size|integer|'big'"),
+    "reversed": (f"{DIGITS}[space]\nstages = [2, 1]", "space.stages|low <= high|(2, 1)"),
+    "negative": (f"{DIGITS}[space]\ndepth = [-1, 1]", "space.depth|0 <= low|(-1, 1)"),
+    "from 0": (f"{DIGITS}[space]\nlinks = [0, 4]", "space.links|at 1 or above|(0, 4)"),
+    "three": (f"{DIGITS}[space]\nwidth = [8, 16, 24]", "space.width|not 3|[8, 16, 24]"),
+    "empty": (f"{DIGITS}[space]\nwidth = []", "space.width.0 must be given"),
+    "number": (f"{DIGITS}[space]\nwidth = 8", "space.width|tuple|but got 8"),
+    "half": (f"{DIGITS}[space]\nwidth = [8.5, 16]", "space.width.0|integer|8.5"),
+    "step": (f"{DIGITS}[space]\nwidth = [8, 17]", "width must span|of 8|[8, 17]"),
+    "growth": (f"{DIGITS}[space]\ngrowth = [4, 9]", "growth must span|of 4|[4, 9]"),
+    "topology": (
+        f'{DIGITS}[space]\ntopologies = ["plian"]',
+        "space.topologies|'plian'|choose from: bottleneck|'plain'?",
+    ),
+    "no topology": (f"{DIGITS}[space]\ntopologies = []", "space.topologies|one|()"),
+    "twice": (f"{DIGITS}[space]\nstem = [8, 8]", "space.stem|distinct|(8, 8)"),
+    "activation": (f'{DIGITS}[space]\nactivation = ["rleu"]', "'rleu'|silu|'relu'?"),
+    "norm": (f'{DIGITS}[space]\nnorm = ["bacth"]', "'bacth'|group|'batch'?"),
+    "even": (f"{DIGITS}[space]\nkernel = [2]", "space.kernel|odd|(2,)"),
+    "no kernel": (f"{DIGITS}[space]\nkernel = [-1]", "space.kernel|positive|(-1,)"),
+    "no stem": (f"{DIGITS}[space]\nstem = [0]", "space.stem|positive|(0,)"),
+    "stride": (f"{DIGITS}[space]\nstem_stride = [3]", "stem_stride|1 or 2|(3,)"),
+    "expansion": (f"{DIGITS}[space]\nexpansion = [-2]", "expansion|positive|(-2,)"),
+    "mixed": (f'{DIGITS}[space]\nmixed = "maybe"', "space.mixed|boolean|'maybe'"),
+    "budget": (f"{DIGITS}[budget]\nparams = 0", "budget.params|equal to 1|got 0"),
+    "NaN budget": (f"{DIGITS}[budget]\nmacs = nan", "budget.macs|finite|nan"),
+    "measure": (f"{DIGITS}[screen.weights]\nnn_mas = 1", "'nn_mas'|params|'nn_mass'?"),
+    "weight": (f"{DIGITS}[screen.weights]\nmacs = inf", "weights.macs|finite|inf"),
+    "NaN weight": (f"{DIGITS}[screen.weights]\nmacs = nan", "weights.macs|finite|nan"),
+    "pool": (f"{DIGITS}[screen]\npool = 0", "screen.pool|equal to 1|got 0"),
+    "neighbours": (f"{DIGITS}[screen]\nneighbours = 2", "neighbours|equal to 1|got 2"),
+    "design": (f"{DIGITS}[design]\ntrials = -1", "design.trials|equal to 0|-1"),
+    "epochs": (f"{DIGITS}[training]\nepochs = 0", "epochs must be at least 1|epochs=0"),
+    "NaN rate": (f"{DIGITS}[training]\nlearning_rate = nan", "learning_rate|nan"),
+    "endless rate": (f"{DIGITS}[training]\nlearning_rate = inf", "learning_rate|inf"),
+    "optimizer": (f'{DIGITS}[training]\noptimizer = "sdg"', "'sgd' or 'adamw'|'sdg'"),
+    "factor": (f"{DIGITS}[pruner]\nfactor = 1", "pruner.factor|equal to 2|got 1"),
+    "sampler": (f'{DIGITS}[search]\nsampler = "tpee"', "search.sampler|'tpe'|'tpee'"),
+    "total": (f"{DIGITS}[search]\nn_trials = 0", "search.n_trials|equal to 1|got 0"),
+    "direction": (f'{DIGITS}[preregistration]\ndirection = "up"', "'positive'|'up'"),
+    "baseline": (
+        f'{DIGITS}[preregistration]\nbaselines = ["parms"]',
+        "preregistration|'parms'|choose from: activations|'params'?",
+    ),
+    "effect": (f"{DIGITS}[preregistration]\nsmallest_effect = nan", "finite|nan"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_value_gives_one_line_with_rule_and_value(case, tmp_path):
+    text, pieces = BAD[case]
+
+    told = refusal(tmp_path, f"{text}\n")
+
+    assert "\n" not in told
+    for piece in pieces.split("|"):
+        assert piece in told
+
+
+def test_file_that_is_no_text_is_no_toml(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(ValueError, match=r"study\.toml is not TOML"):
+        load_config(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No study file .*study\.toml"):
+        load_config(tmp_path / "study.toml")
+
+
+def test_bad_stored_study_is_said_to_be_the_stored_one():
+    with pytest.raises(ValueError, match="in the stored study"):
+        StudyConfig.from_json('{"name": "x", "data": {"name": "digits"}, "sapce": {}}')
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"data": {"path": "/elsewhere"}},
+        {"screen": {"pool": 9}},
+        {"pruner": {"factor": 4}},
+        {"search": {"n_trials": 99}},
+        {"search": {"workers": 2}},
+        {"search": {"sampler": "random"}},
+    ],
+    ids=str,
+)
+def test_digest_ignores_what_may_change_while_a_study_goes_on(changed, configure):
+    assert configure(**changed).digest() == configure().digest()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"data": {"seed": 1}},
+        {"data": {"limit": 100}},
+        {"space": {"depth": [1, 4]}},
+        {"budget": {"params": 19_999}},
+        {"design": {"trials": 3}},
+        {"training": {"epochs": 4}},
+        {"preregistration": {"direction": "negative"}},
+        {"search": {"seed": 1}},
+    ],
+    ids=str,
+)
+def test_digest_heeds_what_may_not_change(changed, configure):
+    assert configure(**changed).digest() != configure().digest()
+
+
+@pytest.mark.parametrize(("epochs", "rung"), [(1, 1), (3, 1), (4, 2), (9, 3), (10, 4)])
+def test_first_rung_is_a_third_of_the_epochs(epochs, rung, configure):
+    assert configure(training={"epochs": epochs}).first_rung == rung
+
+
+def test_first_rung_may_be_given(configure):
+    assert configure(pruner={"first_rung": 2}).first_rung == 2
+
+
+def test_budget_has_only_the_limits_that_are_set(configure):
+    config = configure(budget={"macs": 5})
+
+    assert config.budget.limits() == {"params": 20_000, "macs": 5}
+
+
+def test_every_topology_is_allowed_unless_told_otherwise(configure):
+    assert configure().space.topologies == tuple(TOPOLOGIES)
+
+
+def test_samplers_of_a_study_file_are_those_registered():
+    field = type(StudyConfig.model_validate({"data": {"name": "digits"}}).search)
+    choices = get_args(field.model_fields["sampler"].annotation)
+
+    assert set(choices) == set(SAMPLERS)
