@@ -134,7 +134,7 @@ def children(pid: int) -> Sequence[int]:
 def test_killed_search_resumes_with_nothing_lost_and_nothing_running(
     folder: Path,
 ) -> None:
-    process = start(folder, epochs=40)
+    process = start(folder, epochs=20)
     for pid in [*children(process.pid), process.pid]:
         os.kill(pid, signal.SIGKILL)
     process.communicate()
@@ -153,7 +153,7 @@ def test_killed_search_resumes_with_nothing_lost_and_nothing_running(
 
 @pytest.mark.slow
 def test_interrupted_search_keeps_what_is_finished_and_says_so(folder: Path) -> None:
-    process = start(folder, epochs=40)
+    process = start(folder, epochs=20)
 
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

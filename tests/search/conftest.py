@@ -8,6 +8,7 @@ import optuna
 import pytest
 import torch
 
+from nasdepth.search import candidates
 from nasdepth.search.config import StudyConfig
 from nasdepth.search.space import Space
 from nasdepth.training.data import DataConfig, Dataset, load
@@ -57,6 +58,12 @@ def space_of_digits() -> Callable[[StudyConfig], Space]:
 def url(tmp_path: Path) -> str:
     """A SQLite storage that is not there yet."""
     return f"sqlite:///{tmp_path}/study.db"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces count as used up after few draws."""
+    monkeypatch.setattr(candidates, "_PATIENCE", 10)
 
 
 @pytest.fixture(autouse=True)

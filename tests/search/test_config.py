@@ -113,7 +113,10 @@ BAD = {
     "share": (f"{DIGITS}validation = 0.9", "validation must be in (0, 0.5]|0.9"),
     "NaN share": (f"{DIGITS}validation = nan", "validation|nan"),
     "word": (f'{DIGITS}size = "big"', "data.size|integer|'big'"),
-    "reversed": (f"{DIGITS}[space]\nstages = [2, 1]", "space.stages|low <= high|(2, 1)"),
+    "reversed": (
+        f"{DIGITS}[space]\nstages = [2, 1]",
+        "space.stages|low <= high|(2, 1)",
+    ),
     "negative": (f"{DIGITS}[space]\ndepth = [-1, 1]", "space.depth|0 <= low|(-1, 1)"),
     "from 0": (f"{DIGITS}[space]\nlinks = [0, 4]", "space.links|at 1 or above|(0, 4)"),
     "three": (f"{DIGITS}[space]\nwidth = [8, 16, 24]", "space.width|not 3|[8, 16, 24]"),
