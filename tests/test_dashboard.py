@@ -273,10 +273,13 @@ def test_study_without_a_complete_trial_has_a_note(
 
 
 SERVER = """
+import signal
 import sys
 from pathlib import Path
 import optuna
 from nasdepth.dashboard import serve
+# ignored where the tests themselves run in the background of a script
+signal.signal(signal.SIGINT, signal.default_int_handler)
 storage = optuna.storages.RDBStorage(sys.argv[1])
 serve(storage, port=int(sys.argv[2]), artifact_directory=Path(sys.argv[3]))
 """

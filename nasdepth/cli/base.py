@@ -52,7 +52,9 @@ def main(verbose: int, quiet: bool, log_file: Path | None, debug: bool) -> None:
     form = "%(asctime)s %(name)s %(message)s"
     where = {"filename": log_file} if log_file else {"stream": sys.stderr}
     logging.basicConfig(level=level, format=form, force=True, **where)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # both end a command alike, also where a script's background jobs ignore SIGINT
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.default_int_handler)
 
 
 def storage_options(command: F) -> F:

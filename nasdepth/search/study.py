@@ -16,6 +16,7 @@ import torch
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import SuccessiveHalvingPruner
+from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
 from nasdepth import __version__
@@ -100,10 +101,12 @@ def open_study(
     """
     storage = None if is_absent(url) else open_storage(url)
     if storage is not None and study_exists(storage, config.name):
-        study = load_study(storage, config.name)
-        _refuse_changes(study, config, dataset)
-        study.set_user_attr("config", config.to_json())
-        return study, repair(study)
+        if not _is_half_made(storage, config.name):
+            study = load_study(storage, config.name)
+            _refuse_changes(study, config, dataset)
+            study.set_user_attr("config", config.to_json())
+            return study, repair(study)
+        optuna.delete_study(study_name=config.name, storage=storage)
     # before anything is written: this fails where the space is empty
     arm = unselected(config, space_of(config, dataset))[: config.design.trials]
     study = optuna.create_study(
@@ -111,7 +114,6 @@ def open_study(
         study_name=config.name,
         direction="maximize",
     )
-    study.set_user_attr("config", config.to_json())
     study.set_user_attr("config_digest", config.digest())
     study.set_user_attr("fingerprint", dataset.fingerprint)
     study.set_user_attr("dataset", dataset.label)
@@ -123,6 +125,7 @@ def open_study(
     for candidate in arm:
         attributes = {"arm": UNSELECTED, "network": candidate.attributes()}
         study.enqueue_trial(candidate.params, user_attrs=attributes)
+    study.set_user_attr("config", config.to_json())  # last: now it is whole
     return study, []
 
 
@@ -302,6 +305,12 @@ def _result(result: Fit) -> dict[str, Any]:
         "precision": result.precision,
         "epochs": [asdict(epoch) for epoch in result.curve],
     }
+
+
+def _is_half_made(storage: BaseStorage, name: str) -> bool:
+    """Whether the making of a study of ours was cut short."""
+    attributes = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    return "config_digest" in attributes and "config" not in attributes
 
 
 def _refuse_changes(study: optuna.Study, config: StudyConfig, dataset: Dataset) -> None:

@@ -8,7 +8,7 @@ import optuna
 import pytest
 import torch
 
-from nasdepth.search import candidates
+from nasdepth.search import candidates, storage
 from nasdepth.search.config import StudyConfig
 from nasdepth.search.space import Space
 from nasdepth.training.data import DataConfig, Dataset, load
@@ -72,6 +72,22 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NASDEPTH_CACHE", str(tmp_path / "cache"))
     for name in ("NASDEPTH_DATA", "OPTUNA_STORAGE"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Databases that a test opens are closed after it."""
+    opened: list[optuna.storages.RDBStorage] = []
+
+    def opening(*args: Any, **options: Any) -> optuna.storages.RDBStorage:
+        opened.append(optuna.storages.RDBStorage(*args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(storage, "RDBStorage", opening)
+    yield
+    for each in opened:
+        each.remove_session()
+        each.engine.dispose()
 
 
 @pytest.fixture(scope="package", autouse=True)
