@@ -31,7 +31,7 @@ class Candidate:
     """A feasible architecture, not yet trained.
 
     Attributes:
-        origin: what drew it ("sampler", "random", "neighbour", "design").
+        origin: what drew it ("sampler", "random", "neighbour", "design", "given").
         params: parameters of the space.
         distributions: where they come from.
         architecture: the architecture.

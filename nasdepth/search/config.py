@@ -241,7 +241,7 @@ class SearchConfig(_Section):
 
     sampler: Literal["tpe", "nsgaii", "gp", "random", "qmc"] = "tpe"
     n_trials: int = Field(40, ge=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     workers: int = Field(1, ge=1)
     threads: int = Field(1, ge=1)
     device: str = "auto"

@@ -23,11 +23,11 @@ from nasdepth import __version__
 from nasdepth.analysis.records import TrialRecord
 from nasdepth.architecture.spec import Architecture
 from nasdepth.network.build import build
-from nasdepth.search.candidates import NoCandidate
+from nasdepth.search.candidates import NoCandidate, Sieve
 from nasdepth.search.config import StudyConfig
 from nasdepth.search.design import unselected
 from nasdepth.search.screen import ScreenSampler
-from nasdepth.search.space import Space
+from nasdepth.search.space import Draw, Space
 from nasdepth.search.storage import (
     WEIGHTS,
     is_absent,
@@ -228,6 +228,11 @@ class _Objective:
             trial.set_user_attr("arm", "search")
             trial.set_user_attr("network", screened.chosen.attributes())
             trial.set_user_attr("screen", dict(screened.report))
+        elif "network" not in trial.user_attrs:  # enqueued by someone else
+            draw = Draw(lambda name, distribution: trial.params[name])
+            given = Sieve(self._space, {}).admit("given", draw)
+            assert given is not None  # it has been sampled
+            trial.set_user_attr("network", given.attributes())
 
     def _fit(self, trial: Trial, module: torch.nn.Module, seed: int) -> Fit:
         prunable = trial.user_attrs.get("arm") != UNSELECTED

@@ -79,6 +79,7 @@ class Template:
         info, side = self.info, self._side()
         images = sum(info.counts)
         small = images < 5_000
+        stem_stride = 1 if side <= 16 else 2
         path = f"\npath = {_quoted(self.data.path)}" if self.data.path else ""
         return _TEMPLATE.format(
             label=_printable(info.label),
@@ -91,8 +92,9 @@ class Template:
             size=f"\nsize = {side}" if self.data.name == "folder" else "",
             validation=0.2 if small else 0.1,
             stages=2 if side < 16 else 3,
-            stem_stride=[1] if side <= 16 else [2],
-            macs=max(1_000_000, 4_000 * side**2),
+            stem_stride=[stem_stride],
+            # of a map as large as the stem leaves it
+            macs=max(1_000_000, 16_000 * (side // stem_stride) ** 2),
             epochs=20 if small else 8,
             batch=32 if small else 128,
             workers=self.workers,

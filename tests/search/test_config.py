@@ -154,6 +154,7 @@ BAD = {
     "factor": (f"{DIGITS}[pruner]\nfactor = 1", "pruner.factor|equal to 2|got 1"),
     "sampler": (f'{DIGITS}[search]\nsampler = "tpee"', "search.sampler|'tpe'|'tpee'"),
     "total": (f"{DIGITS}[search]\nn_trials = 0", "search.n_trials|equal to 1|got 0"),
+    "seed": (f"{DIGITS}[search]\nseed = 4294967296", "search.seed|less than 42949"),
     "direction": (f'{DIGITS}[preregistration]\ndirection = "up"', "'positive'|'up'"),
     "baseline": (
         f'{DIGITS}[preregistration]\nbaselines = ["parms"]',

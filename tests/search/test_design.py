@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasdepth.search.candidates import NoCandidate, Sieve, feasible
@@ -143,6 +143,7 @@ def test_spread_takes_corners_before_what_lies_between():
     assert spread(line, 3) == [2, 0, 4]
 
 
+@settings(max_examples=15)
 @given(clouds(), st.integers(0, 15), st.integers(0, 9))
 def test_exchange_keeps_the_number_and_no_point_twice(points, count, seed):
     start = spread(points, count)
