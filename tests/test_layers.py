@@ -19,6 +19,7 @@ ORDER = {
     "architecture": (
         "registry",
         "ops",
+        "opaque",
         "graph",
         "canonical",
         "blocks",
@@ -27,7 +28,19 @@ ORDER = {
         "families",
     ),
     "measures": ("structure", "depth", "cost", "mass", "catalogue"),
-    "network": ("source", "build", "trace", "probes", "latency"),
+    "network": (
+        "source",
+        "build",
+        "trace",
+        "watch",
+        "saliency",
+        "responses",
+        "proxies",
+        "dynamics",
+        "isometry",
+        "probes",
+        "latency",
+    ),
     "training": (
         "schedule",
         "augment",

@@ -82,10 +82,19 @@ class Layers:
         """The graph so far."""
         return self._builder.graph()
 
-    def conv(self, x: int, channels: int, kernel: int = 1, **attributes: int) -> int:
+    def conv(
+        self,
+        x: int,
+        channels: int,
+        kernel: int = 1,
+        *,
+        stride: int = 1,
+        padding: int | None = None,
+        groups: int = 1,
+    ) -> int:
         """Convolution that keeps the size of the map, but for its stride."""
-        attributes.setdefault("padding", kernel // 2)
-        op = Conv(channels, kernel, bias=self.style.bias, **attributes)
+        around = kernel // 2 if padding is None else padding
+        op = Conv(channels, kernel, stride, around, groups, self.style.bias)
         return self.emit(op, x)
 
     def norm(self, x: int) -> int:

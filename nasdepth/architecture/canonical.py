@@ -77,8 +77,8 @@ def _spliced(
     for index in sorted(live, reverse=True):
         # readers count as the merge that they become part of
         (reader, *others) = readers[index] or {index}
-        kind = type(graph.nodes[index].op)
-        joins = kind in (Add, Concat) and isinstance(graph.nodes[reader].op, kind)
+        op = graph.nodes[index].op
+        joins = isinstance(op, Add | Concat) and graph.nodes[reader].op == op
         part_of[index] = reader if joins and not others else index
         for source in live.intersection(arms[index]):
             readers[source].add(part_of[index])

@@ -7,11 +7,13 @@ nothing in a depth and costs no multiply-accumulates.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import prod
 from typing import ClassVar, Final, TypeAlias
 
 Shape: TypeAlias = tuple[int, ...]
+#: along height and width: one number where both are equal
+Pair: TypeAlias = int | tuple[int, int]
 ACTIVATIONS: Final = ("relu", "relu6", "gelu", "silu", "elu", "tanh")
 
 
@@ -43,10 +45,38 @@ class Op(ABC):
         """Multiply-accumulates for one image; bias additions are not counted."""
         return 0
 
-    @property
-    def window(self) -> tuple[int, int]:
-        """Side and stride of the window that one output element looks through."""
+    def window(self, axis: int = 0) -> tuple[int, int]:
+        """Side and stride of what one output element sees along height or width."""
         return 1, 1
+
+
+def pair(value: Pair) -> tuple[int, int]:
+    """Along height and width.
+
+    >>> pair(3), pair((1, 7))
+    ((3, 3), (1, 7))
+    """
+    return (value, value) if isinstance(value, int) else value
+
+
+class _Later(Op):
+    """Writes fields that came after the first digests only where they are set.
+
+    A digest hashes what an operation writes, so networks keep theirs.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        given = [
+            f"{each.name}={getattr(self, each.name)!r}"
+            for each in fields(self)
+            if each.name not in _LATER or getattr(self, each.name) != each.default
+        ]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+_LATER: Final = ("dilation", "tied", "axis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +101,26 @@ class Zeros(Op):
         return self.dims
 
 
-@dataclass(frozen=True, slots=True)
-class Conv(Op):
-    """Square two-dimensional convolution with symmetric padding.
+@dataclass(frozen=True, slots=True, repr=False)
+class Conv(_Later):
+    """Two-dimensional convolution with symmetric padding.
 
     >>> Conv(64, kernel=7, stride=2, padding=3).shape([(3, 224, 224)])
     (64, 112, 112)
+
+    Attributes:
+        channels: of the output.
+        tied: its weights are counted elsewhere, or are not learnt.
     """
 
     channels: int
-    kernel: int = 3
-    stride: int = 1
-    padding: int = 1
+    kernel: Pair = 3
+    stride: Pair = 1
+    padding: Pair = 1
     groups: int = 1
     bias: bool = False
+    dilation: Pair = 1
+    tied: bool = False
     transforms = True
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
@@ -96,41 +132,47 @@ class Conv(Op):
                 f"Conv.groups must divide input and output channels, but got "
                 f"groups={self.groups} for {channels} -> {self.channels}."
             )
-        side = (
-            _windows(n, self.kernel, self.stride, self.padding) for n in (height, width)
-        )
-        return (self.channels, *side)
+        padding = pair(self.padding)
+        rows = _windows(height, *self.window(0), padding[0])
+        columns = _windows(width, *self.window(1), padding[1])
+        return (self.channels, rows, columns)
 
     def params(self, inputs: Sequence[Shape]) -> int:
-        fan_in = inputs[0][0] // self.groups * self.kernel**2
+        if self.tied:
+            return 0
+        fan_in = inputs[0][0] // self.groups * self.area
         return self.channels * (fan_in + self.bias)
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        return prod(self.shape(inputs)) * (inputs[0][0] // self.groups) * self.kernel**2
+        return prod(self.shape(inputs)) * (inputs[0][0] // self.groups) * self.area
+
+    def window(self, axis: int = 0) -> tuple[int, int]:
+        side, dilation = pair(self.kernel)[axis], pair(self.dilation)[axis]
+        return (side - 1) * dilation + 1, pair(self.stride)[axis]
 
     @property
-    def window(self) -> tuple[int, int]:
-        return self.kernel, self.stride
+    def area(self) -> int:
+        """Pixels that the kernel reads; 1 for a pointwise convolution."""
+        return prod(pair(self.kernel))
 
 
-@dataclass(frozen=True, slots=True)
-class Linear(Op):
-    """Linear layer on a vector."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Linear(_Later):
+    """Linear layer on the last axis, as in torch: on a vector, or on each token."""
 
     features: int
     bias: bool = True
+    tied: bool = False
     transforms = True
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
-        if len(inputs[0]) != 1:
-            raise InvalidGraph(f"Linear needs a vector, but got shape {inputs[0]}.")
-        return (self.features,)
+        return (*inputs[0][:-1], self.features)
 
     def params(self, inputs: Sequence[Shape]) -> int:
-        return self.features * (inputs[0][0] + self.bias)
+        return 0 if self.tied else self.features * (inputs[0][-1] + self.bias)
 
     def macs(self, inputs: Sequence[Shape]) -> int:
-        return self.features * inputs[0][0]
+        return prod(inputs[0]) * self.features
 
 
 class _SameShape(Op):
@@ -187,33 +229,35 @@ class Identity(_SameShape):
     """Nothing at all; contracted before anything is measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pool(Op):
+@dataclass(frozen=True, slots=True, repr=False)
+class Pool(_Later):
     """Window pooling, `kind` "max" or "avg".
 
     With `ceil` a last window may hang over the edge, as in GoogLeNet.
     """
 
     kind: str
-    kernel: int
-    stride: int
-    padding: int = 0
+    kernel: Pair
+    stride: Pair
+    padding: Pair = 0
     ceil: bool = False
+    dilation: Pair = 1
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
-        channels, *sides = _map(inputs[0], "Pool")
-        return (channels, *(self._side(n) for n in sides))
+        channels, height, width = _map(inputs[0], "Pool")
+        return (channels, self._side(height, 0), self._side(width, 1))
 
-    def _side(self, n: int) -> int:
-        over = self.stride - 1 if self.ceil else 0
-        windows = _windows(n + over, self.kernel, self.stride, self.padding)
+    def _side(self, n: int, axis: int) -> int:
+        (side, stride), padding = self.window(axis), pair(self.padding)[axis]
+        over = stride - 1 if self.ceil else 0
+        windows = _windows(n + over, side, stride, padding)
         # no window may start beyond the map and its left padding
-        starts_beyond = (windows - 1) * self.stride >= n + self.padding
+        starts_beyond = (windows - 1) * stride >= n + padding
         return windows - (self.ceil and starts_beyond)
 
-    @property
-    def window(self) -> tuple[int, int]:
-        return self.kernel, self.stride
+    def window(self, axis: int = 0) -> tuple[int, int]:
+        side, dilation = pair(self.kernel)[axis], pair(self.dilation)[axis]
+        return (side - 1) * dilation + 1, pair(self.stride)[axis]
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,18 +306,22 @@ class Add(Op):
         return inputs[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Concat(Op):
-    """Inputs side by side along the channels; their order counts."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Concat(_Later):
+    """Inputs side by side along an axis, the channels; their order counts."""
 
+    axis: int = 0
     arity = None
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
-        if any(shape[1:] != inputs[0][1:] for shape in inputs):
+        before, after = slice(self.axis), slice(self.axis + 1, None)
+        first = inputs[0]
+        if any((s[before], s[after]) != (first[before], first[after]) for s in inputs):
             raise InvalidGraph(
                 f"Concat needs maps of equal size, but got {list(inputs)}."
             )
-        return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+        size = sum(shape[self.axis] for shape in inputs)
+        return (*first[before], size, *first[after])
 
 
 def _map(shape: Shape, op: str) -> Shape:

@@ -3,8 +3,9 @@
 from typing import Final
 
 from nasdepth.architecture.graph import Graph
+from nasdepth.architecture.opaque import Opaque
 from nasdepth.architecture.ops import Flatten, Op, Shape
-from nasdepth.measures.structure import Structure
+from nasdepth.measures.structure import Structure, Undefined
 
 _FLOAT32: Final = 4  # bytes
 
@@ -68,12 +69,25 @@ def peak_memory(structure: Structure) -> int:
 def receptive_field(structure: Structure) -> int:
     """Side in pixels of the image window that one element of the last map sees.
 
-    Not clipped at the image; pooling to a fixed grid and what follows is left out.
+    The longer of its two sides; not clipped at the image. Pooling to a fixed grid and
+    what follows is left out, and so are gates.
+
+    Raises:
+        Undefined: an operation mixes places of the map that lie apart.
     """
+    structure = structure.ungated
+    for node in structure.graph.nodes:
+        if isinstance(node.op, Opaque) and not node.op.local:
+            raise Undefined(f"{node.op.kind} mixes places in {node.scope!r}.")
+    return max(_field(structure, axis) for axis in (0, 1))
+
+
+def _field(structure: Structure, axis: int) -> int:
+    """Side of the window along height (0) or width (1)."""
     seen: list[tuple[int, int]] = []
     for node, inputs in zip(structure.graph.nodes, structure.live, strict=True):
         side, jump = max((seen[i] for i in inputs), default=(1, 1))
-        kernel, stride = node.op.window
+        kernel, stride = node.op.window(axis)
         seen.append((side + (kernel - 1) * jump, jump * stride))
     return seen[-1][0]
 

@@ -30,7 +30,7 @@ class DepthConvention:
         projections: projection shortcuts weigh 1.
         pooling: pooling weighs 1.
         classifier: the last linear layer weighs 1.
-        gates: squeeze-excite gates are paths (no operation here is a gate so far).
+        gates: branches that weigh others (squeeze-excite, attention) are paths.
     """
 
     projections: bool = False
@@ -87,7 +87,7 @@ def path_statistics(
     Raises:
         Undefined: no input-output path.
     """
-    _require_path(structure)
+    structure = _counted(structure, convention)
     weights = path_weights(structure, convention)
     passed: list[PathStatistics] = []
     for weight, inputs in zip(weights, structure.live, strict=True):
@@ -96,7 +96,7 @@ def path_statistics(
 
 
 def path_weights(structure: Structure, convention: DepthConvention) -> list[int]:
-    """Weight of every node of the canonical graph under a convention."""
+    """Weight of every node of the structure's graph under a convention."""
     weights = [int(node.op.transforms) for node in structure.graph.nodes]
     if not convention.projections:
         for index in structure.projections:
@@ -120,7 +120,7 @@ def weighted_layers(structure: Structure) -> int:
     >>> weighted_layers(Structure(lower(family("resnet50"))))
     54
     """
-    return sum(node.op.transforms for node in structure.graph.nodes)
+    return sum(node.op.transforms for node in structure.ungated.graph.nodes)
 
 
 def nominal_depth(structure: Structure) -> int:
@@ -143,7 +143,7 @@ def attenuated_depth(
     """
     if not 0 < attenuation <= 1:
         raise ValueError(f"attenuation must be in (0, 1], but got {attenuation=}.")
-    _require_path(structure)
+    structure = _counted(structure, convention)
     tilt = log(attenuation)
     logs: list[float] = []
     means: list[float] = []
@@ -169,7 +169,7 @@ def path_counts(
     Raises:
         Undefined: no input-output path.
     """
-    _require_path(structure)
+    structure = _counted(structure, convention)
     laws: list[Counter[int]] = []
     weights = path_weights(structure, convention)
     for weight, inputs in zip(weights, structure.live, strict=True):
@@ -183,7 +183,7 @@ def path_counts(
 
 def path_count(graph: Graph) -> int:
     """Exact number of input-output paths of a graph; 0 where there is none."""
-    structure = Structure(graph)
+    structure = Structure(graph).ungated
     if not structure.has_path:
         return 0
     counts: list[int] = []
@@ -192,9 +192,11 @@ def path_count(graph: Graph) -> int:
     return counts[-1]
 
 
-def _require_path(structure: Structure) -> None:
+def _counted(structure: Structure, convention: DepthConvention) -> Structure:
+    """The structure whose edges are paths under the convention."""
     if not structure.has_path:
         raise Undefined("No path leads from input to output.")
+    return structure if convention.gates else structure.ungated
 
 
 def _merged(arms: Sequence[PathStatistics], weight: int) -> PathStatistics:

@@ -71,6 +71,7 @@ def nn_mass(structure: Structure) -> Mass:
     Raises:
         Undefined: a concatenation that is neither a cell nor branches of one input.
     """
+    structure = structure.ungated
     parts = [*_residual(structure), *_linked(structure), *_dense(structure)]
     return Mass(float(sum(parts)), len(parts))
 
@@ -93,15 +94,15 @@ def _block(structure: Structure, shortcut: Arm, body: Arm) -> Iterator[float]:
     identity = not shortcut.transformations
     width = shapes[body.start][0]
     middle = convs[0].channels
-    kernels = [conv.kernel for conv in convs]
+    areas = [conv.area for conv in convs]
     spatial = convs[-2]  # of a bottleneck or an inverted residual
     depthwise = spatial.groups == spatial.channels > 1
-    if len(convs) == 2 and kernels[-1] > 1:
+    if len(convs) == 2 and areas[-1] > 1:
         yield width + middle
         return
     bottleneck = len(convs) == 3 and not depthwise
     inverted = depthwise and identity
-    pointwise = kernels[-1] == 1 and (len(convs) == 2 or kernels[0] == 1)
+    pointwise = areas[-1] == 1 and (len(convs) == 2 or areas[0] == 1)
     if pointwise and (bottleneck or inverted):
         yield width * (width + 2 * middle) / (2 * width + middle)
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nasdepth.architecture.canonical import canonical
-from nasdepth.architecture.graph import Graph
-from nasdepth.architecture.ops import Add, Concat, Conv, Input, Shape, Zeros
+from nasdepth.architecture.graph import Graph, Node
+from nasdepth.architecture.opaque import Gate, Opaque
+from nasdepth.architecture.ops import Add, Conv, Input, Shape, Zeros
 
 
 class Undefined(ValueError):
@@ -30,6 +31,13 @@ class Structure:
     """A graph in canonical form with what is derived from it once."""
 
     source: Graph
+
+    @cached_property
+    def ungated(self) -> "Structure":
+        """The structure without the branches of its gates; itself where it has none."""
+        if not any(isinstance(node.op, Gate) for node in self.graph.nodes):
+            return self
+        return Structure(Graph(tuple(map(_ungated, self.graph.nodes))))
 
     @cached_property
     def graph(self) -> Graph:
@@ -66,8 +74,14 @@ class Structure:
         """Projection shortcuts.
 
         A 1x1 convolution that is the only transformation on its arm of an add where
-        another arm has a kernel above 1 or at least two transformations.
+        another arm has a kernel above 1 or at least two transformations. A gate lies
+        on its arm as if its branch were not there.
         """
+        if self.ungated is not self:
+            nodes = self.ungated.graph.nodes
+            scopes = {nodes[i].scope for i in self.ungated.projections}
+            every = enumerate(self.graph.nodes)
+            return frozenset(i for i, node in every if node.scope in scopes)
         found: set[int] = set()
         for node in self.graph.nodes:
             if isinstance(node.op, Add):
@@ -88,18 +102,26 @@ class Structure:
 
     def is_chain(self, node: int) -> bool:
         """Whether the node has one input and is no merge."""
-        op, inputs = self.graph.nodes[node].op, self.graph.nodes[node].inputs
-        return len(inputs) == 1 and not isinstance(op, Add | Concat)
+        return len(self.graph.nodes[node].inputs) == 1
 
     def _is_pointwise(self, arm: Arm) -> bool:
         return (
-            len(arm.transformations) == 1 and self._kernel(arm.transformations[0]) == 1
+            len(arm.transformations) == 1 and self._area(arm.transformations[0]) == 1
         )
 
     def _is_body(self, arm: Arm) -> bool:
-        kernels = [self._kernel(i) for i in arm.transformations]
-        return len(kernels) >= 2 or any(kernel > 1 for kernel in kernels)
+        areas = [self._area(i) for i in arm.transformations]
+        return len(areas) >= 2 or any(area > 1 for area in areas)
 
-    def _kernel(self, node: int) -> int:
+    def _area(self, node: int) -> int:
         op = self.graph.nodes[node].op
-        return op.kernel if isinstance(op, Conv) else 1
+        return op.area if isinstance(op, Conv) else 1
+
+
+def _ungated(node: Node) -> Node:
+    """The node; of a gate, what becomes of its first input alone."""
+    op = node.op
+    if not isinstance(op, Gate):
+        return node
+    passed = Opaque(op.kind, op.dims, local=op.local)
+    return Node(passed, node.inputs[:1], node.scope)

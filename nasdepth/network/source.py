@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Final, TypeAlias
 
 from nasdepth.architecture.graph import Graph, Node, reachable
+from nasdepth.architecture.opaque import Opaque
 from nasdepth.architecture.ops import (
     Activation,
     AdaptivePool,
@@ -22,6 +23,7 @@ from nasdepth.architecture.ops import (
     Flatten,
     GroupNorm,
     Identity,
+    InvalidGraph,
     Linear,
     Op,
     Pool,
@@ -64,6 +66,7 @@ def _conv(op: Op, inputs: list[Shape]) -> str:
     options = {
         "stride": (op.stride, 1),
         "padding": (op.padding, 0),
+        "dilation": (op.dilation, 1),
         "groups": (op.groups, 1),
         "bias": (op.bias, True),
     }
@@ -72,7 +75,7 @@ def _conv(op: Op, inputs: list[Shape]) -> str:
 
 def _linear(op: Op, inputs: list[Shape]) -> str:
     assert isinstance(op, Linear)
-    return _call("nn.Linear", [inputs[0][0], op.features], {"bias": (op.bias, True)})
+    return _call("nn.Linear", [inputs[0][-1], op.features], {"bias": (op.bias, True)})
 
 
 def _group_norm(op: Op, inputs: list[Shape]) -> str:
@@ -213,7 +216,11 @@ def _expression(node: Node, inputs: list[str]) -> str:
         case Activation(kind=kind):
             return f"F.{kind}({inputs[0]})"
         case Pool(kind="max") as op:
-            options = {"padding": (op.padding, 0), "ceil_mode": (op.ceil, False)}
+            options = {
+                "padding": (op.padding, 0),
+                "dilation": (op.dilation, 1),
+                "ceil_mode": (op.ceil, False),
+            }
             return _call("F.max_pool2d", [inputs[0], op.kernel, op.stride], options)
         case Pool() as op:
             options = {"padding": (op.padding, 0), "ceil_mode": (op.ceil, False)}
@@ -224,13 +231,17 @@ def _expression(node: Node, inputs: list[str]) -> str:
             return f"{inputs[0]}.flatten(1)"
         case Add():
             return " + ".join(inputs)
-        case Concat():
-            return f"torch.cat([{', '.join(inputs)}], 1)"
+        case Concat(axis=axis):
+            return f"torch.cat([{', '.join(inputs)}], {axis + 1})"
         case Identity():
             return inputs[0]
         case Zeros(dims=dims):
             sides = ", ".join(map(str, dims))
             return f"{inputs[0]}.new_zeros({inputs[0]}.shape[0], {sides})"
+        case Opaque(kind=kind):
+            raise InvalidGraph(
+                f"{kind!r} was read from foreign code, and is measured but not built."
+            )
     raise AssertionError(f"no expression for {node.op!r}")
 
 

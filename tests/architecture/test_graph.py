@@ -3,7 +3,7 @@
 import pytest
 
 from nasdepth.architecture.graph import Graph, GraphBuilder, Node, reachable
-from nasdepth.architecture.ops import Add, Conv, Input, InvalidGraph, Linear, Zeros
+from nasdepth.architecture.ops import Add, Conv, Input, InvalidGraph, Zeros
 
 IMAGE = Node(Input((3, 8, 8)), scope="input")
 
@@ -72,10 +72,10 @@ def test_a_scope_ends_with_an_error() -> None:
     builder = GraphBuilder((3, 8, 8))
 
     with (
-        pytest.raises(InvalidGraph, match="Linear needs a vector"),
+        pytest.raises(InvalidGraph, match="must be positive"),
         builder.scope("broken"),
     ):
-        builder.emit(Linear(3), 0)
+        builder.emit(Conv(0), 0)
 
     builder.emit(Conv(3), 0)
     assert builder.graph().nodes[-1].scope == "conv1"

@@ -39,6 +39,12 @@ MAP = (6, 9, 7)
         (Conv(12, groups=6), [MAP], (12, 9, 7), 108, 108 * 63),
         (Linear(5), [(6,)], (5,), 35, 30),
         (Linear(5, bias=False), [(6,)], (5,), 30, 30),
+        (Conv(4, (1, 5), 1, (0, 2)), [MAP], (4, 9, 7), 120, 120 * 63),
+        (Conv(4, 3, padding=2, dilation=2), [MAP], (4, 9, 7), 216, 216 * 63),
+        (Conv(4, tied=True), [MAP], (4, 9, 7), 0, 216 * 63),
+        (Linear(5), [(2, 3, 6)], (2, 3, 5), 35, 180),
+        (Pool("max", (3, 1), (2, 1)), [MAP], (6, 4, 7), 0, 0),
+        (Concat(1), [(4, 6), (4, 1)], (4, 7), 0, 0),
         (BatchNorm(), [MAP], MAP, 12, 0),
         (GroupNorm(2), [MAP], MAP, 12, 0),
         (Activation("relu"), [MAP], MAP, 0, 0),
@@ -103,7 +109,7 @@ def test_a_window_may_hang_over_but_not_start_beyond_the_edge(
     ],
 )
 def test_windows(op: Op, window: tuple[int, int]) -> None:
-    assert op.window == window
+    assert op.window(0) == op.window(1) == window
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,6 @@ def test_windows(op: Op, window: tuple[int, int]) -> None:
         (Conv(4, groups=3), [MAP], r"divide .* but got groups=3 for 6 -> 4\."),
         (Conv(4, 11), [MAP], r"window of 11 with padding 1 does not fit a side of 7\."),
         (Pool("max", 8, 2), [MAP], r"window of 8 with padding 0 does not fit a side"),
-        (Linear(4), [MAP], r"Linear needs a vector, but got shape \(6, 9, 7\)\."),
         (Select(()), [MAP], r"name channels of its input, but got \(\) of 6\."),
         (Select((6,)), [MAP], r"name channels of its input, but got \(6,\) of 6\."),
         (Select((-1,)), [MAP], r"name channels of its input, but got \(-1,\) of 6\."),

@@ -13,6 +13,7 @@ from torch import nn
 from nasdepth.architecture.canonical import canonical
 from nasdepth.architecture.graph import Graph, GraphBuilder, Node
 from nasdepth.architecture.lower import lower
+from nasdepth.architecture.opaque import Opaque
 from nasdepth.architecture.ops import (
     ACTIVATIONS,
     Activation,
@@ -449,10 +450,17 @@ def test_the_input_alone_is_the_identity() -> None:
 
 
 def test_shapes_that_do_not_fit_are_invalid_graphs() -> None:
-    nodes = (Node(Input((2, 4, 4)), scope="input"), Node(Linear(3), (0,), "linear1"))
+    nodes = (Node(Input((2, 4, 4)), scope="input"), Node(Conv(3, 5), (0,), "conv1"))
 
-    with pytest.raises(InvalidGraph, match="Linear needs a vector"):
-        build(Graph(nodes))
+    with pytest.raises(InvalidGraph, match="does not fit"):
+        build(Graph((*nodes, Node(Conv(3, 5), (1,), "conv2"))))
+
+
+def test_what_was_only_seen_is_not_built() -> None:
+    seen = Node(Opaque("roll", (2, 4, 4)), (0,), "roll")
+
+    with pytest.raises(InvalidGraph, match="'roll' was read from foreign code"):
+        build(Graph((Node(Input((2, 4, 4)), scope="input"), seen)))
 
 
 def test_tracebacks_show_the_source() -> None:

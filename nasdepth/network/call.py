@@ -1,0 +1,133 @@
+"""One call of an exported program, as the table of operations sees it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from nasdepth.architecture.opaque import Opaque
+from nasdepth.architecture.ops import Op, Pair, Shape
+
+
+class Unreadable(ValueError):
+    """A network that no graph can be read from; the message names the place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value that the image does not reach.
+
+    Attributes:
+        weights: names of the learnt tensors that it comes from.
+        value: the tensor itself, where it is a buffer that holds numbers.
+    """
+
+    weights: frozenset[str] = frozenset()
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A value that depends on the image.
+
+    Attributes:
+        node: its index in the graph.
+        shape: for one image.
+        squashed: whether it lies in a fixed range, as what gates do.
+    """
+
+    node: int
+    shape: Shape
+    squashed: bool = False
+
+
+#: what a call takes and gives: one value, or several
+Value: TypeAlias = Data | Constant | Sequence[Data | Constant]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: its arguments by the names of torch's schema.
+
+    Attributes:
+        kind: torch's name, without the underscore of an operation in place.
+        arguments: tensors are values, everything else is as it was given.
+        dims: shapes of tensor arguments as torch sees them, batch first, by name.
+        shapes: of the outputs for one image; one, unless the call gives several.
+        append: adds a node to the graph; what is learnt among the arguments is its.
+    """
+
+    kind: str
+    arguments: dict[str, Any]
+    dims: dict[str, Any]
+    shapes: tuple[Shape, ...]
+    append: Callable[[Op, Sequence[Data]], Data]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the (first) output for one image."""
+        return self.shapes[0]
+
+    @property
+    def values(self) -> list[Data | Constant]:
+        """Tensor arguments in order, those in lists included."""
+        return list(_values(self.arguments.values()))
+
+    @property
+    def data(self) -> list[Data]:
+        """Those that depend on the image."""
+        return [value for value in self.values if isinstance(value, Data)]
+
+    @property
+    def learnt(self) -> frozenset[str]:
+        """Names of the learnt tensors that the others come from."""
+        constants = (v for v in self.values if isinstance(v, Constant))
+        return frozenset().union(*(constant.weights for constant in constants))
+
+    def opaque(
+        self, *inputs: Data, local: bool = True, products: int = 0, output: int = 0
+    ) -> Data:
+        """Append what carries the inputs on and weighs nothing."""
+        op = Opaque(self.kind, self.shapes[output], 0, products, local)
+        return self.append(op, inputs or self.data)
+
+
+def _values(arguments: Any) -> Iterator[Data | Constant]:
+    for argument in arguments:
+        if isinstance(argument, Data | Constant):
+            yield argument
+        elif isinstance(argument, list | tuple):
+            yield from _values(argument)
+
+
+Entry: TypeAlias = Callable[[Call], Value]
+#: how each of torch's operations is read, by its name
+TABLE: Final[dict[str, Entry]] = {}
+
+
+def reads(*kinds: str) -> Callable[[Entry], Entry]:
+    """Decorator: the entry reads the operations of these names."""
+
+    def add(entry: Entry) -> Entry:
+        TABLE.update(dict.fromkeys(kinds, entry))
+        return entry
+
+    return add
+
+
+def data_of(call: Call, name: str) -> Data:
+    """The argument of that name, which must depend on the image."""
+    value = call[name]
+    if not isinstance(value, Data):
+        raise Unreadable(f"its {name} does not depend on the image")
+    return value
+
+
+def one_or_two(sides: int | Sequence[int]) -> Pair:
+    """One number where the sides agree."""
+    if isinstance(sides, int):
+        return sides
+    height, width = (int(side) for side in (*sides, *sides)[:2])
+    return height if height == width else (height, width)

@@ -1,0 +1,305 @@
+"""Graphs from foreign networks: any classifier that torch can export is read.
+
+`torch.export` runs the module's own Python on tensors without values, so that loops
+and branches on shapes are followed as they are; what it records is read call by call,
+by the table in `aten_layers` and `aten_maps`. What cannot be read is an error that
+names the module, never a wrong number.
+"""
+
+import logging
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import getitem
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from nasdepth.architecture.graph import Graph, Node
+from nasdepth.architecture.opaque import Opaque
+from nasdepth.architecture.ops import (
+    Conv,
+    Identity,
+    Input,
+    InvalidGraph,
+    Linear,
+    Op,
+    Shape,
+)
+from nasdepth.network import aten_layers, aten_maps
+from nasdepth.network.call import TABLE, Call, Constant, Data, Unreadable, Value
+
+#: images in the batch that is traced: a prime that no side of a map equals
+_BATCH: Final = 23
+#: the parts of the table of operations that are read by
+_TABLES: Final = (aten_layers, aten_maps)
+
+
+def trace(module: nn.Module, input_shape: Shape) -> Graph:
+    """Graph of a classifier in evaluation mode, for one image of the given shape.
+
+    >>> from torchvision.models import resnet18
+    >>> from nasdepth.measures.catalogue import measure
+    >>> measure(trace(resnet18(), (3, 64, 64)), ["nominal_depth"])
+    {'nominal_depth': 18}
+
+    Args:
+        module: maps images `(batch, *input_shape)` to scores `(batch, classes)`. Left
+            as it is; its parameters may lie on the meta device.
+        input_shape: `(channels, height, width)`, or `(features,)`.
+
+    Raises:
+        Unreadable: torch cannot export the module, it takes several inputs or gives
+            several outputs, or a call is not in the table.
+    """
+    program = _exported(module, input_shape)
+    return _Reader(program).graph(input_shape)
+
+
+def _exported(module: nn.Module, input_shape: Shape) -> Any:
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    image = torch.zeros(_BATCH, *input_shape, device=device)
+    modes = [(m, m.training) for m in module.modules()]
+    logger = logging.getLogger("torch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module.eval()
+            return torch.export.export(module, (image,), strict=False)
+    except Exception as error:  # whatever the module's own code raises
+        raise Unreadable(_why(error, module, input_shape)) from error
+    finally:
+        logger.setLevel(level)
+        for each, training in modes:
+            each.training = training
+
+
+def _why(error: Exception, module: nn.Module, input_shape: Shape) -> str:
+    """One line: what the module's code raised, and where."""
+    kind = type(module).__name__
+    place = _own_line(error)
+    text = str(error).strip().split("\n")[0]
+    if "data-dependent" in str(error) or "DataDependent" in type(error).__name__:
+        text = "its Python code branches on what the image holds"
+    size = ",".join(map(str, input_shape))
+    return (
+        f"Cannot trace {kind} on images of {size}{place}: "
+        f"{type(error).__name__}: {text}"
+    )
+
+
+def _own_line(error: Exception) -> str:
+    """The last line outside torch that the error passed."""
+    found = ""
+    step = error.__traceback__
+    while step:
+        file = Path(step.tb_frame.f_code.co_filename)
+        if "torch" not in file.parts and "nasdepth" not in file.parts:
+            found = f" ({file.name}:{step.tb_lineno})"
+        step = step.tb_next
+    return found
+
+
+class _Reader:
+    """Reads one exported program."""
+
+    def __init__(self, program: Any) -> None:
+        self._program = program
+        self._nodes: list[Node] = []
+        self._shapes: list[Shape] = []
+        self._values: dict[Any, Any] = {}
+        self._counted: set[str] = set()
+        self._scopes: set[str] = set()
+
+    def graph(self, input_shape: Shape) -> Graph:
+        """Graph of the program."""
+        self._nodes.append(Node(Input(input_shape), scope="input"))
+        self._shapes.append(input_shape)
+        for step in self._program.graph.nodes:
+            if step.op == "placeholder":
+                self._values[step] = self._given(step, input_shape)
+            elif step.op == "call_function":
+                self._values[step] = self._read(step)
+            elif step.op == "output":
+                return self._finished(step)
+            else:
+                self._values[step] = Constant()
+        raise AssertionError("an exported program ends with its output")
+
+    def _given(self, step: Any, input_shape: Shape) -> Value:
+        signature = self._program.graph_signature
+        if step.name in signature.inputs_to_parameters:
+            return Constant(frozenset({signature.inputs_to_parameters[step.name]}))
+        for names, tensors in (
+            (signature.inputs_to_buffers, dict(self._program.named_buffers())),
+            (signature.inputs_to_lifted_tensor_constants, self._program.constants),
+        ):
+            if step.name in names:
+                tensor = tensors.get(names[step.name])
+                held = tensor is not None and tensor.device.type != "meta"
+                return Constant(value=tensor if held else None)
+        return Data(0, input_shape)
+
+    def _read(self, step: Any) -> Any:
+        if step.target is getitem:
+            return self._values[step.args[0]][step.args[1]]
+        call = self._call(step)
+        if not call.data or step.meta.get("val") is None:
+            return self._folded(step, call)
+        if call.kind not in TABLE:
+            raise Unreadable(f"Cannot read {call.kind!r} {_place(step)}.")
+        try:
+            return TABLE[call.kind](call)
+        except Unreadable as error:
+            text = f"Cannot read {call.kind!r} {_place(step)}: {error}."
+            raise Unreadable(text) from error
+        except InvalidGraph as error:
+            text = f"Cannot read {call.kind!r} {_place(step)}: {error}"
+            raise Unreadable(text) from error
+
+    def _folded(self, step: Any, call: Call) -> Value:
+        """A call that the image does not reach."""
+        constant = Constant(call.learnt)
+        several = isinstance(step.meta.get("val"), list | tuple)
+        return [constant] * len(step.meta["val"]) if several else constant
+
+    def _call(self, step: Any) -> Call:
+        arguments, dims = self._bound(step)
+        values = step.meta.get("val")
+        outputs = values if isinstance(values, list | tuple) else [values]
+        shapes = tuple(_per_image(v.shape) for v in outputs if hasattr(v, "shape"))
+
+        def append(op: Op, inputs: Sequence[Data]) -> Data:
+            return self._append(step, call, op, inputs)
+
+        call = Call(_kind(step), arguments, dims, shapes, append)
+        return call
+
+    def _bound(self, step: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Arguments and the shapes of tensors among them, by the schema's names."""
+        schema = getattr(step.target, "_schema", None)
+        if (
+            schema is None
+        ):  # a Python function on numbers, or a block with its own graph
+            given = [*step.args, *step.kwargs.values()]
+            named = {str(i): argument for i, argument in enumerate(given)}
+        else:
+            named = {}
+            for i, formal in enumerate(schema.arguments):
+                default = step.kwargs.get(formal.name, formal.default_value)
+                named[formal.name] = step.args[i] if i < len(step.args) else default
+        arguments = {name: self._value(each) for name, each in named.items()}
+        return arguments, {name: _dims(each) for name, each in named.items()}
+
+    def _value(self, argument: Any) -> Any:
+        if isinstance(argument, torch.fx.Node):
+            return self._values[argument]
+        if isinstance(argument, list | tuple):
+            return [self._value(each) for each in argument]
+        return argument
+
+    def _append(self, step: Any, call: Call, op: Op, inputs: Sequence[Data]) -> Data:
+        """Add a node; weights that it does not hold by itself follow as one more."""
+        shapes = [self._shapes[each.node] for each in inputs]
+        fresh = call.learnt - self._counted
+        self._counted |= fresh
+        held = sum(self._size(name) for name in fresh)
+        if op.params(shapes) > held:
+            op = _without_weights(op, op.shape(shapes))
+        surplus = held - op.params(shapes)
+        data = self._node(step, call.kind, op, [each.node for each in inputs])
+        if not surplus:
+            return data
+        extra = Opaque("parameters", data.shape, surplus)
+        return self._node(step, "parameters", extra, [data.node])
+
+    def _node(self, step: Any, kind: str, op: Op, inputs: list[int]) -> Data:
+        shape = op.shape([self._shapes[i] for i in inputs])
+        self._nodes.append(Node(op, tuple(inputs), self._scope(step, kind)))
+        self._shapes.append(shape)
+        return Data(len(self._nodes) - 1, shape)
+
+    def _scope(self, step: Any, kind: str) -> str:
+        path, layer = _module(step)
+        own = layer.startswith("torch.nn.modules.") and kind != "parameters"
+        base = path if own and path else f"{path}.{kind}".strip(".")
+        name, count = base, 1
+        while name in self._scopes:
+            count += 1
+            name = f"{base}_{count}"
+        self._scopes.add(name)
+        return name
+
+    def _size(self, name: str) -> int:
+        return int(self._program.state_dict[name].numel())
+
+    def _finished(self, step: Any) -> Graph:
+        (outputs,) = step.args
+        if len(outputs) != 1:
+            raise Unreadable(
+                f"A classifier gives one tensor of scores, but got {len(outputs)} "
+                "outputs."
+            )
+        last = self._values[outputs[0]]
+        if not isinstance(last, Data):
+            raise Unreadable("The output does not depend on the image.")
+        nodes = self._nodes
+        if last.node != len(nodes) - 1:
+            nodes = [*nodes, Node(Identity(), (last.node,), "output")]
+        return Graph(tuple(nodes))
+
+
+def _without_weights(op: Op, shape: Shape) -> Op:
+    """The operation where its weights are counted elsewhere, or are not learnt."""
+    if isinstance(op, Conv | Linear):
+        return replace(op, tied=True)
+    return Opaque(type(op).__name__, shape)
+
+
+def _per_image(dims: Sequence[int]) -> Shape:
+    """Shape for one image: without the batch, or with its share of an axis."""
+    dims = tuple(int(side) for side in dims)
+    if _BATCH in dims:
+        at = dims.index(_BATCH)
+        return dims[:at] + dims[at + 1 :]
+    shared = [i for i, side in enumerate(dims) if side % _BATCH == 0]
+    if not shared:
+        return dims
+    at = shared[0]
+    return (*dims[:at], dims[at] // _BATCH, *dims[at + 1 :])
+
+
+def _dims(argument: Any) -> Any:
+    """Shape of a tensor argument, or of each in a list."""
+    if isinstance(argument, list | tuple):
+        return [_dims(each) for each in argument]
+    value = argument.meta.get("val") if isinstance(argument, torch.fx.Node) else None
+    return tuple(getattr(value, "shape", ()))
+
+
+def _kind(step: Any) -> str:
+    """Name of an operation: "relu" of `aten.relu_.default`."""
+    name = getattr(step.target, "_opname", None) or step.target.__name__
+    return str(name).removesuffix("_")
+
+
+def _module(step: Any) -> tuple[str, str]:
+    """Path and class of the innermost module that made the call."""
+    stack = list((step.meta.get("nn_module_stack") or {}).values())
+    path, kind = stack[-1] if stack else ("", "")
+    return str(path), kind if isinstance(kind, str) else kind.__qualname__
+
+
+def _place(step: Any) -> str:
+    """Module, class and line of a call."""
+    path, kind = _module(step)
+    lines = re.findall(
+        r'File "([^"]+)", line (\d+)', step.meta.get("stack_trace") or ""
+    )
+    at = f", {Path(lines[-1][0]).name}:{lines[-1][1]}" if lines else ""
+    return f"in module {path or 'itself'!r} ({kind.rpartition('.')[2]}{at})"
