@@ -22,7 +22,7 @@ from torch import nn
 
 from nasdepth.measures.catalogue import measure
 from nasdepth.network.trace import trace
-from nasdepth.network.zoo import load
+from nasdepth.zoo import load
 
 MEASURES = (
     "nominal_depth",

@@ -29,7 +29,7 @@ from nasdepth.analysis.figures import learning_curve, scatter
 from nasdepth.analysis.records import TrialRecord
 from nasdepth.architecture.spec import Architecture
 from nasdepth.measures.catalogue import CATALOGUE, SHOWN
-from nasdepth.pictures import architecture_svg, layer_table
+from nasdepth.pictures.network import architecture_svg, layer_table
 
 _log = logging.getLogger(__name__)
 #: what drawing and storing may fail with; anything else is a bug

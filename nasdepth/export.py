@@ -31,7 +31,7 @@ from nasdepth.export_card import card, wilson_interval
 from nasdepth.measures.catalogue import measure
 from nasdepth.network.build import build
 from nasdepth.network.source import HEADER, network_source
-from nasdepth.pictures import architecture_svg
+from nasdepth.pictures.network import architecture_svg
 from nasdepth.training.data import Dataset
 from nasdepth.training.loop import evaluate
 from nasdepth.training.weights import load_weights

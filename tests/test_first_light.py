@@ -196,7 +196,7 @@ def test_bad_study_file_is_one_line_and_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("describe", "resnet5"), "Did you mean 'resnet50'?"),
+        (("describe", "resnet5"), "did you mean resnet50"),
         (("describe", "broken.json"), "JSON"),
         (("trials", "--study-name", "nope"), "no file 'nasdepth.db'"),
         (

@@ -27,10 +27,30 @@ ORDER = {
         "lower",
         "families",
     ),
-    "measures": ("structure", "depth", "cost", "mass", "catalogue"),
+    "measures": (
+        "structure",
+        "depth",
+        "cost",
+        "mass",
+        "catalogue",
+        "summaries",
+        "breakdown",
+        "description",
+        "bounds",
+        "routes",
+        "box",
+        "probe",
+        "parts",
+        "question",
+        "inverse",
+    ),
     "network": (
         "source",
         "build",
+        "call",
+        "exported",
+        "aten_maps",
+        "aten_layers",
         "trace",
         "watch",
         "saliency",
@@ -77,10 +97,20 @@ ORDER = {
         "study",
         "workers",
     ),
+    "pictures": (
+        "svg",
+        "stages",
+        "sketch",
+        "series",
+        "layout",
+        "rows",
+        "paths",
+        "network",
+    ),
     # outward files, then the command line
     "": (
-        "sketch",
-        "pictures",
+        "zoo",
+        "networks",
         "export_card",
         "export_template",
         "export",
@@ -91,7 +121,7 @@ ORDER = {
         "tables",
         "present",
     ),
-    "cli": ("base", "networks", "results", "studies", ""),
+    "cli": ("base", "inverse", "measures", "networks", "results", "studies", ""),
 }
 MODULES = [
     ".".join(filter(None, ("nasdepth", package, file)))
@@ -132,6 +162,9 @@ THIRD_PARTY = {
         "sqlalchemy",
         "torch",
     },
+    "nasdepth.zoo": {"timm", "torch", "torchvision"},
+    "nasdepth.networks": {"torch"},
+    "nasdepth.pictures.svg": {"matplotlib", "resvg_py"},
     "nasdepth.export": {"jaxtyping", "safetensors", "torch"},
     # a file of the export, run on its own
     "nasdepth.export_template": {"PIL", "safetensors", "torch"},
@@ -141,8 +174,15 @@ THIRD_PARTY = {
     "nasdepth.present": {"click", "optuna", "rich"},
     "nasdepth.cli": {"click", "optuna", "rich"},
 }
-#: where imports of optional packages may stand inside functions
-OPTIONAL = ("nasdepth.network.trace", "nasdepth.analysis.tables", "nasdepth.export")
+#: where imports of optional or slow packages may stand inside functions
+OPTIONAL = (
+    "nasdepth.zoo",
+    "nasdepth.analysis.tables",
+    "nasdepth.export",
+    "nasdepth.pictures.svg",
+)
+#: imports by name: the top's lazy names, and the networks that a user names
+DYNAMIC = ("nasdepth", "nasdepth.zoo")
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 
 
@@ -186,7 +226,7 @@ def violations(module: str, source: str) -> list[str]:
     }
     found = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _is_dynamic(node) and module != "nasdepth":
+        if isinstance(node, ast.Call) and _is_dynamic(node) and module not in DYNAMIC:
             found.append(f"{node.lineno}: dynamic import")
         if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
@@ -295,13 +335,13 @@ def test_third_parties_are_declared_dependencies() -> None:
         ("measures.depth", "from torch.nn import Module", "third party"),
         ("architecture.ops", "import numpy as np", "third party"),
         ("analysis.records", "import torch", "third party"),
-        ("pictures", "import matplotlib", "third party"),
+        ("pictures.network", "import matplotlib", "third party"),
         ("measures.depth", "__import__('torch')", "dynamic"),
         ("measures.depth", "importlib.import_module('torch')", "dynamic"),
         ("measures.depth", "def f():\n    import math", "inside a function"),
         ("measures.depth", "async def f():\n    import math", "inside a function"),
         ("measures.depth", "def f():\n    import torch", "third party"),
-        ("export", "def f():\n    from nasdepth import pictures", "inside a function"),
+        ("export", "def f():\n    from nasdepth import networks", "inside a function"),
         (
             "measures.depth",
             "if TYPE_CHECKING:\n    from nasdepth.network.build import build",
@@ -327,7 +367,7 @@ def test_a_made_up_file_is_caught(module: str, line: str, rule: str) -> None:
         ("measures.depth", "from nasdepth.architecture import graph, ops"),
         ("measures.depth", "import numpy as np\nimport math\nfrom typing import Any"),
         ("search.study", "from nasdepth import __version__"),
-        ("pictures", "from nasdepth import sketch"),
+        ("pictures.network", "from nasdepth.pictures import sketch"),
         ("cli.base", "def f():\n    import optuna"),
         ("export", "def f():\n    import torch"),
     ],

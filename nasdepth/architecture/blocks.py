@@ -27,6 +27,9 @@ from nasdepth.architecture.ops import (
 )
 from nasdepth.architecture.registry import Registry
 
+#: operations without attributes, of which one will do
+_BATCH_NORM, _ADD, _CONCAT = BatchNorm(), Add(), Concat()
+
 
 @dataclass(frozen=True, slots=True)
 class Style:
@@ -65,6 +68,7 @@ class Layers:
     def __init__(self, input_shape: Shape, style: Style) -> None:
         self._builder = GraphBuilder(input_shape)
         self.style = style
+        self._activation = Activation(style.activation)
 
     def emit(self, op: Op, *inputs: int, name: str = "") -> int:
         """Emit any operation."""
@@ -102,13 +106,13 @@ class Layers:
         if self.style.norm == "none":
             return x
         if self.style.norm == "batch":
-            return self.emit(BatchNorm(), x, name="norm")
+            return self.emit(_BATCH_NORM, x, name="norm")
         # at most eight groups, and a number that divides any width
         return self.emit(GroupNorm(gcd(8, self.channels(x))), x, name="norm")
 
     def act(self, x: int) -> int:
         """Activation."""
-        return self.emit(Activation(self.style.activation), x, name="act")
+        return self.emit(self._activation, x, name="act")
 
     def norm_act(self, x: int) -> int:
         """Normalization, activation."""
@@ -128,11 +132,11 @@ class Layers:
 
     def add(self, *arms: int) -> int:
         """Sum."""
-        return self.emit(Add(), *arms)
+        return self.emit(_ADD, *arms)
 
     def concat(self, *arms: int) -> int:
         """Concatenation; a single arm is itself."""
-        return self.emit(Concat(), *arms) if len(arms) > 1 else arms[0]
+        return self.emit(_CONCAT, *arms) if len(arms) > 1 else arms[0]
 
 
 Block: TypeAlias = Callable[[Layers, int, Unit], int]

@@ -29,6 +29,8 @@ def canonical(graph: Graph) -> Graph:
     zeros in a concat. Without an input-output path the input and such a constant
     are all that remains.
     """
+    if _is_canonical(graph):
+        return graph
     fed = reachable(0, graph.consumers())
     output = len(graph.nodes) - 1
     if output not in fed:
@@ -37,6 +39,23 @@ def canonical(graph: Graph) -> Graph:
     arms = _contracted(graph, fed)
     live = reachable(output, arms) & fed
     return _renumber(graph, _spliced(graph, arms, live), live)
+
+
+def _is_canonical(graph: Graph) -> bool:
+    """Whether nothing can go or be joined; False where only a closer look tells."""
+    nodes = graph.nodes
+    for node, readers in zip(nodes, graph.consumers(), strict=True):
+        op = node.op
+        if not readers and node is not nodes[-1]:
+            return False
+        # a second source may feed what the input does not reach
+        if type(op) in (Identity, Zeros):
+            return False
+        if type(op) in (Add, Concat):
+            joins = len(set(readers)) == 1 and nodes[readers[0]].op == op
+            if joins or len(node.inputs) == 1:
+                return False
+    return True
 
 
 def digest(graph: Graph) -> str:

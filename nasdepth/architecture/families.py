@@ -6,6 +6,7 @@ last one; the CIFAR ResNets use projection shortcuts (option B of He et al. 2015
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from nasdepth.architecture.registry import Registry
@@ -20,6 +21,24 @@ from nasdepth.architecture.spec import (
 
 NETWORKS = Registry[Callable[..., Architecture]]("network")
 _IMAGENET: Final = (3, 224, 224)
+
+
+def named(name: str) -> Architecture:
+    """Architecture of a family name, or of the JSON file at a path.
+
+    Raises:
+        OSError: no such file.
+        InvalidArchitecture: not the JSON of an architecture.
+        ValueError: unknown family.
+    """
+    if name.endswith(".json"):
+        return Architecture.from_json(Path(name).read_text(encoding="utf-8"))
+    return family(name)
+
+
+def is_named(name: str) -> bool:
+    """Whether `named` knows the name: a family, or the path of a JSON file."""
+    return name.endswith(".json") or name.split(":")[0] in NETWORKS
 
 
 def family(name: str) -> Architecture:

@@ -4,10 +4,9 @@ Nodes stand in topological order: a node names only earlier ones, so a cycle can
 be written down. The first node is the input, the last one the output.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 from nasdepth.architecture.ops import Input, InvalidGraph, Op, Shape
 
@@ -40,44 +39,74 @@ class Graph:
     """
 
     nodes: tuple[Node, ...]
+    #: what follows from the nodes, once it was asked for
+    _derived: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
-        places = [i for i, n in enumerate(self.nodes) if isinstance(n.op, Input)]
-        if places != [0]:
-            raise InvalidGraph(
-                f"A graph starts with its one Input node, but got it at {places}."
-            )
+        if not self.nodes:
+            self._misplaced()
         for index, node in enumerate(self.nodes):
-            self._check(index, node)
+            inputs, arity = node.inputs, node.op.arity
+            if (type(node.op) is Input) != (index == 0):
+                self._misplaced()
+            for source in inputs:
+                if not 0 <= source < index:
+                    raise InvalidGraph(
+                        f"Node.inputs must name earlier nodes, but got {inputs} in "
+                        f"nodes[{index}]."
+                    )
+            if len(inputs) != arity if arity is not None else not inputs:
+                wanted = "one or more inputs" if arity is None else f"{arity} input(s)"
+                raise InvalidGraph(
+                    f"{type(node.op).__name__} takes {wanted}, but got "
+                    f"{len(inputs)} in nodes[{index}]."
+                )
 
-    def _check(self, index: int, node: Node) -> None:
-        if any(not 0 <= source < index for source in node.inputs):
-            raise InvalidGraph(
-                f"Node.inputs must name earlier nodes, but got {node.inputs} in "
-                f"nodes[{index}]."
-            )
-        arity = node.op.arity
-        if len(node.inputs) != arity if arity is not None else not node.inputs:
-            wanted = "one or more inputs" if arity is None else f"{arity} input(s)"
-            raise InvalidGraph(
-                f"{type(node.op).__name__} takes {wanted}, but got "
-                f"{len(node.inputs)} in nodes[{index}]."
-            )
+    def _misplaced(self) -> NoReturn:
+        places = [i for i, n in enumerate(self.nodes) if isinstance(n.op, Input)]
+        raise InvalidGraph(
+            f"A graph starts with its one Input node, but got it at {places}."
+        )
 
     def shapes(self) -> tuple[Shape, ...]:
         """Shape of every node's output, for one image."""
-        shapes: list[Shape] = []
-        for node in self.nodes:
-            shapes.append(node.op.shape([shapes[i] for i in node.inputs]))
-        return tuple(shapes)
+        found: tuple[Shape, ...] | None = self._derived.get("shapes")
+        if found is None:
+            shapes: list[Shape] = []
+            for node in self.nodes:
+                shapes.append(node.op.shape([shapes[i] for i in node.inputs]))
+            found = self._derived["shapes"] = tuple(shapes)
+        return found
 
     def consumers(self) -> tuple[tuple[int, ...], ...]:
         """For every node the nodes that read it, once per edge."""
-        readers: list[list[int]] = [[] for _ in self.nodes]
-        for index, node in enumerate(self.nodes):
-            for source in node.inputs:
-                readers[source].append(index)
-        return tuple(map(tuple, readers))
+        found: tuple[tuple[int, ...], ...] | None = self._derived.get("consumers")
+        if found is None:
+            readers: list[list[int]] = [[] for _ in self.nodes]
+            for index, node in enumerate(self.nodes):
+                for source in node.inputs:
+                    readers[source].append(index)
+            found = self._derived["consumers"] = tuple(map(tuple, readers))
+        return found
+
+
+class Scope:
+    """Prefix of names inside a `with` block; a class, since graphs enter many."""
+
+    __slots__ = ("_builder", "_name", "_outer")
+
+    def __init__(self, builder: "GraphBuilder", name: str) -> None:
+        self._builder, self._name = builder, name
+
+    def __enter__(self) -> None:
+        self._outer = self._builder.prefix
+        if self._name:
+            self._builder.prefix = f"{self._outer}{self._name}."
+
+    def __exit__(self, *raised: object) -> None:
+        self._builder.prefix = self._outer
 
 
 class GraphBuilder:
@@ -89,31 +118,30 @@ class GraphBuilder:
     ...     x = builder.emit(Conv(4), 0)
     >>> builder.graph().nodes[x].scope, builder.shape(x)
     ('stem.conv1', (4, 8, 8))
+
+    Attributes:
+        prefix: of the names of what is emitted next.
     """
 
     def __init__(self, input_shape: Shape) -> None:
         self._nodes = [Node(Input(input_shape), scope="input")]
         self._shapes = [input_shape]
-        self._scopes: list[str] = []
-        self._names: Counter[str] = Counter()
+        self.prefix = ""
+        self._names: dict[str, int] = {}
 
     def emit(self, op: Op, *inputs: int, name: str = "") -> int:
         """Append a node and return its index; `name` defaults to the operation's."""
-        shape = op.shape([self._shapes[i] for i in inputs])
-        path = ".".join([*self._scopes, name or type(op).__name__.lower()])
-        self._names[path] += 1
-        self._nodes.append(Node(op, inputs, f"{path}{self._names[path]}"))
-        self._shapes.append(shape)
-        return len(self._nodes) - 1
+        shapes, names = self._shapes, self._names
+        shape = op.shape([shapes[i] for i in inputs])
+        path = self.prefix + (name or type(op).__name__.lower())
+        number = names[path] = names.get(path, 0) + 1
+        self._nodes.append(Node(op, inputs, f"{path}{number}"))
+        shapes.append(shape)
+        return len(shapes) - 1
 
-    @contextmanager
-    def scope(self, name: str) -> Iterator[None]:
-        """Prefix the names of all nodes emitted inside."""
-        self._scopes.append(name)
-        try:
-            yield
-        finally:
-            self._scopes.pop()
+    def scope(self, name: str) -> "Scope":
+        """Prefix the names of all nodes emitted inside; "" adds nothing."""
+        return Scope(self, name)
 
     def shape(self, node: int) -> Shape:
         """Shape of a node's output."""
@@ -121,7 +149,9 @@ class GraphBuilder:
 
     def graph(self) -> Graph:
         """The graph so far; the last node emitted is its output."""
-        return Graph(tuple(self._nodes))
+        graph = Graph(tuple(self._nodes))
+        graph._derived["shapes"] = tuple(self._shapes)
+        return graph
 
 
 def reachable(start: int, edges: Sequence[Sequence[int]]) -> set[int]:

@@ -14,6 +14,8 @@ from nasdepth import __version__
 if TYPE_CHECKING:
     import optuna
 
+    from nasdepth.architecture.graph import Graph
+    from nasdepth.architecture.ops import Shape
     from nasdepth.architecture.spec import Architecture
     from nasdepth.training.data import DataConfig
 
@@ -100,22 +102,43 @@ def architecture_of(network: str, shape: str | None = None) -> "Architecture":
     """Architecture of a file or a family name, for images of the given shape."""
     from dataclasses import replace
 
-    from nasdepth.architecture import families
-    from nasdepth.architecture.spec import Architecture
+    from nasdepth.architecture.families import is_named, named
 
-    if network.endswith(".json"):
-        architecture = Architecture.from_json(Path(network).read_text(encoding="utf-8"))
-    else:
-        architecture = families.family(network)
-    if shape is None:
-        return architecture
+    if not is_named(network) and ":" in network:
+        raise ValueError(
+            f"{network} was written elsewhere: it can be described and compared, but "
+            "only a family name or an architecture.json is built here."
+        )
+    architecture = named(network)
+    dims = shape_of(shape)
+    return replace(architecture, input_shape=dims) if dims else architecture
+
+
+def graph_of(network: str, shape: str | None = None) -> "Graph":
+    """Graph of any network by name; torch is loaded for foreign ones alone."""
+    from nasdepth.architecture.families import is_named
+    from nasdepth.architecture.lower import lower
+
+    if is_named(network):
+        return lower(architecture_of(network, shape))
+    from nasdepth.networks import graph_of
+
+    return graph_of(network, shape_of(shape))
+
+
+def shape_of(text: str | None) -> "Shape | None":
+    """Shape of an image from "channels,height,width"."""
+    if text is None:
+        return None
     try:
-        dims = tuple(int(side) for side in shape.split(","))
+        dims = tuple(int(side) for side in text.split(","))
     except ValueError as error:
         raise ValueError(
-            f"--input must be like 3,224,224, but got {shape!r}."
+            f"--input must be like 3,224,224, but got {text!r}."
         ) from error
-    return replace(architecture, input_shape=dims)
+    if not all(side > 0 for side in dims):
+        raise ValueError(f"--input must have positive sides, but got {text!r}.")
+    return dims
 
 
 def data_config_of(data: str) -> "DataConfig":

@@ -1,4 +1,4 @@
-"""Commands about networks: describe, screen, train."""
+"""Commands about networks of ours: screen, train."""
 
 import os
 import shlex
@@ -17,46 +17,6 @@ from nasdepth.cli.base import (
 
 if TYPE_CHECKING:
     from nasdepth.tables import Form
-
-
-@main.command()
-@click.argument("network")
-@click.option("--input", "shape", help="Channels,height,width of an image.")
-@click.option("--draw", type=output_path, help="Write a picture (SVG) here.")
-@format_option
-def describe(network: str, shape: str | None, draw: Path | None, form: "Form") -> None:
-    """Measures of a family name or an architecture file, without training.
-
-    \b
-    Example:  nasdepth describe resnet50
-              nasdepth describe best.json --input 3,64,64 --draw best.svg
-    """
-    from nasdepth.architecture.lower import lower
-    from nasdepth.measures.catalogue import CATALOGUE, measure
-    from nasdepth.tables import quantity, render, shorthand, table
-
-    architecture = architecture_of(network, shape)
-    values = measure(lower(architecture))
-    if draw:
-        from nasdepth.pictures import architecture_svg
-
-        draw.write_text(architecture_svg(architecture), encoding="utf-8")
-    if form != "table":
-        click.echo(render([{"network": network, **values}], form))
-        return
-    rows = [
-        {
-            "measure": name,
-            "value": quantity(value),
-            "exact": "–" if value is None else f"{value:.12g}",
-            "unit": CATALOGUE[name].unit,
-            "meaning": CATALOGUE[name].label,
-            "source": CATALOGUE[name].source,
-        }
-        for name, value in values.items()
-    ]
-    size = "×".join(map(str, architecture.input_shape))
-    click.echo(f"{network} on {size}: {shorthand(architecture)}\n\n{table(rows)}")
 
 
 @main.command()

@@ -90,6 +90,22 @@ def measure(
     return {row.name: _value(row, subject) for row in rows}
 
 
+def undefined(
+    graph: Graph,
+    names: Iterable[str] | None = None,
+    convention: DepthConvention = DEFAULT,
+) -> dict[str, str]:
+    """Why the measures that have no value have none, by name."""
+    subject = Subject(Structure(graph), convention)
+    reasons = {}
+    for name in CATALOGUE if names is None else names:
+        try:
+            CATALOGUE[name].function(subject)
+        except Undefined as reason:
+            reasons[name] = str(reason)
+    return reasons
+
+
 def _value(row: Measure, subject: Subject) -> float | None:
     try:
         return row.function(subject)

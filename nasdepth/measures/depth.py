@@ -14,7 +14,7 @@ Wilber & Belongie 2016 (arXiv:1605.06431).
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log, log2
+from math import exp, inf, log, log2
 from typing import Final
 
 from nasdepth.architecture.graph import Graph
@@ -40,6 +40,14 @@ class DepthConvention:
 
 
 DEFAULT: Final = DepthConvention()
+#: conventions beside each other, for how much a result turns on them
+CONVENTIONS: Final = {
+    "default": DEFAULT,
+    "projections": DepthConvention(projections=True),
+    "pooling": DepthConvention(pooling=True),
+    "no classifier": DepthConvention(classifier=False),
+    "gates": DepthConvention(gates=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +187,43 @@ def path_counts(
                 law[length + weight] += count
         laws.append(law if inputs else Counter({weight: 1}))
     return dict(sorted(laws[-1].items()))
+
+
+def path_shares(
+    structure: Structure, convention: DepthConvention = DEFAULT
+) -> dict[str, float]:
+    """Expected weight of each node on a path, by scope: what it adds to the mean.
+
+    The share of all paths that pass a node, times its weight; the sum over all nodes
+    is the effective depth.
+
+    >>> from nasdepth.architecture.families import family
+    >>> from nasdepth.architecture.lower import lower
+    >>> shares = path_shares(Structure(lower(family("resnet18"))))
+    >>> share = shares["stage1.block0.conv1"]
+    >>> round(share, 9), round(sum(shares.values()), 9)
+    (0.5, 10.0)
+
+    Raises:
+        Undefined: no input-output path.
+    """
+    structure = _counted(structure, convention)
+    weights = path_weights(structure, convention)
+    arriving: list[float] = []
+    for inputs in structure.live:
+        arriving.append(_shares([arriving[i] for i in inputs])[0])
+    leaving: list[list[float]] = [[] for _ in arriving]
+    leaving[-1] = [0.0]
+    total = arriving[-1]
+    found = {}
+    for index in range(len(arriving) - 1, -1, -1):
+        onward = _shares(leaving[index])[0] if leaving[index] else -inf
+        for source in structure.live[index]:
+            leaving[source].append(onward)
+        if weights[index]:
+            share = exp(arriving[index] + onward - total)
+            found[structure.graph.nodes[index].scope] = weights[index] * share
+    return dict(reversed(found.items()))
 
 
 def path_count(graph: Graph) -> int:

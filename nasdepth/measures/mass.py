@@ -27,6 +27,25 @@ class Mass:
     cells: int
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a network.
+
+    Attributes:
+        form: "residual", "linked" (drawn links) or "dense" (all of them).
+        scope: name of its first layer.
+        width: channels of a layer; of a residual block those of its input.
+        layers: number of layers, of a dense block its dense layers.
+        mass: NN-Mass.
+    """
+
+    form: str
+    scope: str
+    width: int
+    layers: int
+    mass: float
+
+
 def cell_density(width: int, depth: int, links: int) -> float:
     """Density of one cell, in [0, 1].
 
@@ -71,26 +90,47 @@ def nn_mass(structure: Structure) -> Mass:
     Raises:
         Undefined: a concatenation that is neither a cell nor branches of one input.
     """
+    cells = mass_cells(structure)
+    return Mass(float(sum(cell.mass for cell in cells)), len(cells))
+
+
+def mass_cells(structure: Structure) -> tuple[Cell, ...]:
+    """The cells that NN-Mass sums over.
+
+    >>> from nasdepth.architecture.families import family
+    >>> from nasdepth.architecture.lower import lower
+    >>> cells = mass_cells(Structure(lower(family("resnet18"))))
+    >>> cells[0]
+    Cell(form='residual', scope='stage1.block0.conv1', width=64, layers=2, mass=128)
+
+    Raises:
+        Undefined: a concatenation that is neither a cell nor branches of one input.
+    """
     structure = structure.ungated
-    parts = [*_residual(structure), *_linked(structure), *_dense(structure)]
-    return Mass(float(sum(parts)), len(parts))
+    return (*_residual(structure), *_linked(structure), *_dense(structure))
 
 
-def _residual(structure: Structure) -> Iterator[float]:
+def _residual(structure: Structure) -> Iterator[Cell]:
     for node in structure.graph.nodes:
         if isinstance(node.op, Add) and len(node.inputs) == 2:
             first, second = (structure.arm(i) for i in node.inputs)
             if first.start == second.start:
                 arms = sorted((first, second), key=lambda arm: len(arm.transformations))
-                yield from _block(structure, *arms)
+                mass = _block_mass(structure, *arms)
+                if mass is not None:
+                    layers = arms[1].transformations
+                    scope = structure.graph.nodes[layers[0]].scope
+                    width = structure.shapes[arms[1].start][0]
+                    yield Cell("residual", scope, width, len(layers), mass)
 
 
-def _block(structure: Structure, shortcut: Arm, body: Arm) -> Iterator[float]:
+def _block_mass(structure: Structure, shortcut: Arm, body: Arm) -> float | None:
+    """Mass of a residual block; None where it is of no form that has one."""
     nodes, shapes = structure.graph.nodes, structure.shapes
     ops = [nodes[i].op for i in body.transformations]
     convs = [op for op in ops if isinstance(op, Conv)]
     if len(convs) != len(ops) or len(ops) not in (2, 3):
-        return
+        return None
     identity = not shortcut.transformations
     width = shapes[body.start][0]
     middle = convs[0].channels
@@ -98,16 +138,16 @@ def _block(structure: Structure, shortcut: Arm, body: Arm) -> Iterator[float]:
     spatial = convs[-2]  # of a bottleneck or an inverted residual
     depthwise = spatial.groups == spatial.channels > 1
     if len(convs) == 2 and areas[-1] > 1:
-        yield width + middle
-        return
+        return width + middle
     bottleneck = len(convs) == 3 and not depthwise
     inverted = depthwise and identity
     pointwise = areas[-1] == 1 and (len(convs) == 2 or areas[0] == 1)
     if pointwise and (bottleneck or inverted):
-        yield width * (width + 2 * middle) / (2 * width + middle)
+        return width * (width + 2 * middle) / (2 * width + middle)
+    return None
 
 
-def _linked(structure: Structure) -> Iterator[float]:
+def _linked(structure: Structure) -> Iterator[Cell]:
     """Masses of the cells with drawn links: chains of concats that read selections."""
     nodes, shapes = structure.graph.nodes, structure.shapes
     cells: dict[int, list[int]] = {}
@@ -123,9 +163,10 @@ def _linked(structure: Structure) -> Iterator[float]:
             raise Undefined("The layers of a cell have one width.")
         counts = cells.pop(_layer_before(structure, main, sources), [])
         cells[index] = [*counts, sum(shapes[i][0] for i in links)]
-    for counts in cells.values():
-        depth = len(counts) + 2
-        yield depth * 2 * sum(counts) / ((depth - 1) * (depth - 2))
+    for index, counts in cells.items():
+        depth, main = len(counts) + 2, nodes[index].inputs[0]
+        mass = depth * 2 * sum(counts) / ((depth - 1) * (depth - 2))
+        yield Cell("linked", nodes[index].scope, shapes[main][0], depth, mass)
 
 
 def _layer_before(structure: Structure, node: int, sources: set[int]) -> int:
@@ -141,7 +182,7 @@ def _layer_before(structure: Structure, node: int, sources: set[int]) -> int:
     return node if isinstance(structure.graph.nodes[node].op, Concat) else -1
 
 
-def _dense(structure: Structure) -> Iterator[float]:
+def _dense(structure: Structure) -> Iterator[Cell]:
     """Masses of dense blocks: saturated cells of the growth's width."""
     nodes = structure.graph.nodes
     concats = {
@@ -156,7 +197,9 @@ def _dense(structure: Structure) -> Iterator[float]:
             continue
         if _is_dense(structure, arms, concats):
             if len(arms) > 3:
-                yield structure.shapes[arms[1]][0] * (len(arms) - 1)
+                growth, layers = structure.shapes[arms[1]][0], len(arms) - 1
+                scope = nodes[arms[1]].scope
+                yield Cell("dense", scope, growth, layers, growth * layers)
         elif len({_origin(structure, arm) for arm in arms}) > 1:
             raise Undefined("A concatenation matches no NN-Mass cell.")
 

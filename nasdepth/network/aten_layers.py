@@ -6,6 +6,7 @@ factor is smaller than the other or was squashed into a range (squeeze-excite,
 attention weights): then the other passes through; else it is a merge too.
 """
 
+from dataclasses import replace
 from math import prod
 
 from nasdepth.architecture.opaque import Gate, Opaque, OpaqueLayer
@@ -17,8 +18,10 @@ from nasdepth.network.call import (
     Data,
     Unreadable,
     Value,
+    axis_of,
     data_of,
     one_or_two,
+    per_image,
     reads,
 )
 
@@ -71,8 +74,11 @@ def _layer(call: Call) -> Value:
 def _linear(call: Call) -> Value:
     if not isinstance(call["weight"], Constant):
         return _matmul(call)
-    features = call.dims["weight"][0]
-    return call.append(Linear(features, call["bias"] is not None), [call["input"]])
+    features, source = call.dims["weight"][0], data_of(call, "input")
+    found = call.append(Linear(features, call["bias"] is not None), [source])
+    # heads of attention weights that are mixed with each other are still weights
+    mixed = source.squashed and found.shape == source.shape
+    return replace(found, squashed=mixed)
 
 
 @reads("matmul", "mm", "bmm", "addmm", "baddbmm")
@@ -115,8 +121,8 @@ def _contraction(
 def _attention(call: Call) -> Value:
     """Values pass; queries and keys, of which one may be learnt, weigh them."""
     value = data_of(call, "value")
-    *heads, queries, features = _per_image(call, "query")
-    keys = _per_image(call, "key")[-2]
+    *heads, queries, features = per_image(call.dims["query"])
+    keys = call.dims["key"][-2]
     scores: Shape = (*heads, queries, keys)
     weighing = [each for each in (call["query"], call["key"]) if isinstance(each, Data)]
     seen = Opaque("scores", scores, 0, prod(scores) * features, local=False)
@@ -124,13 +130,6 @@ def _attention(call: Call) -> Value:
     products = prod(scores) * value.shape[-1]
     passed = Gate("attention", call.shape, 0, products, local=False)
     return call.append(passed, [value, gate])
-
-
-def _per_image(call: Call, name: str) -> Shape:
-    """Shape of an argument for one image; a constant's is that of one in the batch."""
-    value = call[name]
-    shape: Shape = value.shape if isinstance(value, Data) else call.dims[name][1:]
-    return shape
 
 
 # --- merges and gates
@@ -182,17 +181,17 @@ def _quotient(call: Call) -> Value:
 @reads("cat", "concat", "concatenate")
 def _concat(call: Call) -> Value:
     arms = call["tensors"]
-    dim = call["dim"] % len(call.dims["tensors"][0])
+    axis = axis_of(call.dims["tensors"][0], call["dim"])
     if len(call.data) == 1 == len(arms):
         return call.data[0]
-    if dim == 0 or len({len(arm.shape) for arm in call.data}) > 1:
+    if axis is None or len({len(arm.shape) for arm in call.data}) > 1:
         return call.opaque(local=False)
     parts = []
     for arm, dims in zip(arms, call.dims["tensors"], strict=True):
         if isinstance(arm, Constant):
-            arm = call.append(Zeros(tuple(dims[1:])), [])
+            arm = call.append(Zeros(per_image(dims)), [])
         parts.append(arm)
-    return call.append(Concat(dim - 1), parts)
+    return call.append(Concat(axis), parts)
 
 
 @reads(

@@ -7,6 +7,9 @@ from typing import Any, Final, TypeAlias
 from nasdepth.architecture.opaque import Opaque
 from nasdepth.architecture.ops import Op, Pair, Shape
 
+#: images in the batch that is recorded: a prime that no side of a map equals
+BATCH: Final = 23
+
 
 class Unreadable(ValueError):
     """A network that no graph can be read from; the message names the place."""
@@ -131,3 +134,25 @@ def one_or_two(sides: int | Sequence[int]) -> Pair:
         return sides
     height, width = (int(side) for side in (*sides, *sides)[:2])
     return height if height == width else (height, width)
+
+
+def per_image(dims: Sequence[int]) -> Shape:
+    """Shape for one image: without the batch, or with its share of an axis."""
+    dims = tuple(int(side) for side in dims)
+    if BATCH in dims:
+        at = dims.index(BATCH)
+        return dims[:at] + dims[at + 1 :]
+    shared = [i for i, side in enumerate(dims) if side % BATCH == 0]
+    if not shared:
+        return dims
+    at = shared[0]
+    return (*dims[:at], dims[at] // BATCH, *dims[at + 1 :])
+
+
+def axis_of(dims: Sequence[int], dim: int) -> int | None:
+    """An axis of a shape as torch sees it, for one image; None for the batch's own."""
+    dim %= len(dims)
+    if BATCH not in dims:
+        return dim
+    at = list(dims).index(BATCH)
+    return None if dim == at else dim - (dim > at)

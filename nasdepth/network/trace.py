@@ -6,13 +6,9 @@ by the table in `aten_layers` and `aten_maps`. What cannot be read is an error t
 names the module, never a wrong number.
 """
 
-import logging
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import getitem
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -30,10 +26,24 @@ from nasdepth.architecture.ops import (
     Shape,
 )
 from nasdepth.network import aten_layers, aten_maps
-from nasdepth.network.call import TABLE, Call, Constant, Data, Unreadable, Value
+from nasdepth.network.call import (
+    TABLE,
+    Call,
+    Constant,
+    Data,
+    Unreadable,
+    Value,
+    per_image,
+)
+from nasdepth.network.exported import (
+    dims_of,
+    exported,
+    kind_of,
+    module_of,
+    place_of,
+    stale_writes,
+)
 
-#: images in the batch that is traced: a prime that no side of a map equals
-_BATCH: Final = 23
 #: the parts of the table of operations that are read by
 _TABLES: Final = (aten_layers, aten_maps)
 
@@ -55,54 +65,8 @@ def trace(module: nn.Module, input_shape: Shape) -> Graph:
         Unreadable: torch cannot export the module, it takes several inputs or gives
             several outputs, or a call is not in the table.
     """
-    program = _exported(module, input_shape)
+    program = exported(module, input_shape)
     return _Reader(program).graph(input_shape)
-
-
-def _exported(module: nn.Module, input_shape: Shape) -> Any:
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    image = torch.zeros(_BATCH, *input_shape, device=device)
-    modes = [(m, m.training) for m in module.modules()]
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module.eval()
-            return torch.export.export(module, (image,), strict=False)
-    except Exception as error:  # whatever the module's own code raises
-        raise Unreadable(_why(error, module, input_shape)) from error
-    finally:
-        logger.setLevel(level)
-        for each, training in modes:
-            each.training = training
-
-
-def _why(error: Exception, module: nn.Module, input_shape: Shape) -> str:
-    """One line: what the module's code raised, and where."""
-    kind = type(module).__name__
-    place = _own_line(error)
-    text = str(error).strip().split("\n")[0]
-    if "data-dependent" in str(error) or "DataDependent" in type(error).__name__:
-        text = "its Python code branches on what the image holds"
-    size = ",".join(map(str, input_shape))
-    return (
-        f"Cannot trace {kind} on images of {size}{place}: "
-        f"{type(error).__name__}: {text}"
-    )
-
-
-def _own_line(error: Exception) -> str:
-    """The last line outside torch that the error passed."""
-    found = ""
-    step = error.__traceback__
-    while step:
-        file = Path(step.tb_frame.f_code.co_filename)
-        if "torch" not in file.parts and "nasdepth" not in file.parts:
-            found = f" ({file.name}:{step.tb_lineno})"
-        step = step.tb_next
-    return found
 
 
 class _Reader:
@@ -110,6 +74,7 @@ class _Reader:
 
     def __init__(self, program: Any) -> None:
         self._program = program
+        self._stale = stale_writes(program)
         self._nodes: list[Node] = []
         self._shapes: list[Shape] = []
         self._values: dict[Any, Any] = {}
@@ -151,16 +116,19 @@ class _Reader:
         call = self._call(step)
         if not call.data or step.meta.get("val") is None:
             return self._folded(step, call)
+        where = f"Cannot read {call.kind!r} {place_of(step)}"
         if call.kind not in TABLE:
-            raise Unreadable(f"Cannot read {call.kind!r} {_place(step)}.")
+            raise Unreadable(f"{where}.")
+        if step in self._stale:
+            raise Unreadable(f"{where}: it writes into a part of what is read later.")
         try:
-            return TABLE[call.kind](call)
-        except Unreadable as error:
-            text = f"Cannot read {call.kind!r} {_place(step)}: {error}."
-            raise Unreadable(text) from error
-        except InvalidGraph as error:
-            text = f"Cannot read {call.kind!r} {_place(step)}: {error}"
-            raise Unreadable(text) from error
+            found = TABLE[call.kind](call)
+        except (Unreadable, InvalidGraph) as error:
+            raise Unreadable(f"{where}: {str(error).rstrip('.')}.") from error
+        if isinstance(found, Data) and found.shape != call.shape:
+            shapes = f"{found.shape}, where torch gives {call.shape}"
+            raise Unreadable(f"{where}: it was read as {shapes}.")
+        return found
 
     def _folded(self, step: Any, call: Call) -> Value:
         """A call that the image does not reach."""
@@ -172,12 +140,12 @@ class _Reader:
         arguments, dims = self._bound(step)
         values = step.meta.get("val")
         outputs = values if isinstance(values, list | tuple) else [values]
-        shapes = tuple(_per_image(v.shape) for v in outputs if hasattr(v, "shape"))
+        shapes = tuple(per_image(v.shape) for v in outputs if hasattr(v, "shape"))
 
         def append(op: Op, inputs: Sequence[Data]) -> Data:
             return self._append(step, call, op, inputs)
 
-        call = Call(_kind(step), arguments, dims, shapes, append)
+        call = Call(kind_of(step), arguments, dims, shapes, append)
         return call
 
     def _bound(self, step: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -194,7 +162,7 @@ class _Reader:
                 default = step.kwargs.get(formal.name, formal.default_value)
                 named[formal.name] = step.args[i] if i < len(step.args) else default
         arguments = {name: self._value(each) for name, each in named.items()}
-        return arguments, {name: _dims(each) for name, each in named.items()}
+        return arguments, {name: dims_of(each) for name, each in named.items()}
 
     def _value(self, argument: Any) -> Any:
         if isinstance(argument, torch.fx.Node):
@@ -225,7 +193,7 @@ class _Reader:
         return Data(len(self._nodes) - 1, shape)
 
     def _scope(self, step: Any, kind: str) -> str:
-        path, layer = _module(step)
+        path, layer = module_of(step)
         own = layer.startswith("torch.nn.modules.") and kind != "parameters"
         base = path if own and path else f"{path}.{kind}".strip(".")
         name, count = base, 1
@@ -259,47 +227,3 @@ def _without_weights(op: Op, shape: Shape) -> Op:
     if isinstance(op, Conv | Linear):
         return replace(op, tied=True)
     return Opaque(type(op).__name__, shape)
-
-
-def _per_image(dims: Sequence[int]) -> Shape:
-    """Shape for one image: without the batch, or with its share of an axis."""
-    dims = tuple(int(side) for side in dims)
-    if _BATCH in dims:
-        at = dims.index(_BATCH)
-        return dims[:at] + dims[at + 1 :]
-    shared = [i for i, side in enumerate(dims) if side % _BATCH == 0]
-    if not shared:
-        return dims
-    at = shared[0]
-    return (*dims[:at], dims[at] // _BATCH, *dims[at + 1 :])
-
-
-def _dims(argument: Any) -> Any:
-    """Shape of a tensor argument, or of each in a list."""
-    if isinstance(argument, list | tuple):
-        return [_dims(each) for each in argument]
-    value = argument.meta.get("val") if isinstance(argument, torch.fx.Node) else None
-    return tuple(getattr(value, "shape", ()))
-
-
-def _kind(step: Any) -> str:
-    """Name of an operation: "relu" of `aten.relu_.default`."""
-    name = getattr(step.target, "_opname", None) or step.target.__name__
-    return str(name).removesuffix("_")
-
-
-def _module(step: Any) -> tuple[str, str]:
-    """Path and class of the innermost module that made the call."""
-    stack = list((step.meta.get("nn_module_stack") or {}).values())
-    path, kind = stack[-1] if stack else ("", "")
-    return str(path), kind if isinstance(kind, str) else kind.__qualname__
-
-
-def _place(step: Any) -> str:
-    """Module, class and line of a call."""
-    path, kind = _module(step)
-    lines = re.findall(
-        r'File "([^"]+)", line (\d+)', step.meta.get("stack_trace") or ""
-    )
-    at = f", {Path(lines[-1][0]).name}:{lines[-1][1]}" if lines else ""
-    return f"in module {path or 'itself'!r} ({kind.rpartition('.')[2]}{at})"

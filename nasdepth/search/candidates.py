@@ -14,7 +14,7 @@ from nasdepth.architecture.canonical import digest
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.ops import InvalidGraph
 from nasdepth.architecture.spec import Architecture, InvalidArchitecture
-from nasdepth.measures.catalogue import measure
+from nasdepth.measures.summaries import summarize
 from nasdepth.search.config import StudyConfig
 from nasdepth.search.space import Chooser, Draw, Params, Space, at_quantile
 
@@ -64,6 +64,7 @@ class Sieve:
         self._space = space
         self._limits = limits
         self._seen = set(seen)
+        self._admitted: set[Architecture] = set()
         self._smallest: dict[str, float] = {}
         self.dropped: Counter[str] = Counter()
         self.drawn = 0
@@ -73,11 +74,10 @@ class Sieve:
         self.drawn += 1
         try:
             architecture = self._space.sample(draw)
-            graph = lower(architecture)
+            measures = summarize(architecture)
         except (InvalidArchitecture, InvalidGraph):
             self.dropped["invalid"] += 1
             return None
-        measures = measure(graph)
         for name in self._limits:
             value = measures[name] or 0.0
             self._smallest[name] = min(value, self._smallest.get(name, value))
@@ -85,11 +85,13 @@ class Sieve:
         if over:
             self.dropped.update(f"over {name}" for name in over)
             return None
-        own = digest(graph)
-        if own in self._seen:
+        # an equal architecture has the digest that was seen: no need to compute it
+        own = "" if architecture in self._admitted else digest(lower(architecture))
+        if not own or own in self._seen:
             self.dropped["repeated"] += 1
             return None
         self._seen.add(own)
+        self._admitted.add(architecture)
         return Candidate(
             origin, draw.params, draw.distributions, architecture, own, measures
         )

@@ -23,7 +23,7 @@ from nasdepth.measures.structure import Structure
 from nasdepth.network.build import build
 from nasdepth.network.call import Unreadable
 from nasdepth.network.trace import trace
-from nasdepth.network.zoo import load
+from nasdepth.zoo import load
 
 CLASSIFIERS = models.list_models(module=models)
 ATTENTION = ("maxvit", "swin", "vit")
@@ -172,6 +172,18 @@ def test_halves_of_the_channels_are_paths() -> None:
     assert measure(trace(net, IMAGE), ["receptive_field"]) == {"receptive_field": 5}
 
 
+def test_windows_in_the_batch_are_concatenated() -> None:
+    def run(m, x):
+        windows = x.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5)
+        windows = windows.flatten(0, 2)
+        y = torch.cat([windows, m.a(windows)], 1).amax((2, 3))
+        return m.out(y).view(-1, 4, 8).transpose(1, 2).unsqueeze(-1)
+
+    net = classifier(run, a=conv(8, 8), out=nn.Linear(16, 8))
+
+    assert depths(net) == {3: 1, 4: 1}
+
+
 def test_a_product_of_two_maps_is_a_merge() -> None:
     net = classifier(lambda m, x: m.a(x) * m.b(m.b(x)), a=conv(8, 8), b=conv(8, 8))
 
@@ -259,6 +271,22 @@ def test_values_count_once_however_the_heads_are_written() -> None:
         return y.transpose(1, 2).unflatten(2, (16, 16))
 
     assert depths(classifier(run, attend=whole)) == {4: 1}
+
+
+def test_mixed_heads_still_weigh() -> None:
+    def run(m, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        q, k, v = m.qkv(tokens).view(-1, 256, 3, 2, 4).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(-2, -1)).softmax(-1)
+        weights = m.mix(weights.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        y = (weights @ v).transpose(1, 2).reshape(-1, 256, 8)
+        return m.out(y).transpose(1, 2).unflatten(2, (16, 16))
+
+    net = classifier(
+        run, qkv=nn.Linear(8, 24), mix=nn.Linear(2, 2), out=nn.Linear(8, 8)
+    )
+
+    assert depths(net) == {4: 1}
 
 
 def test_a_learnt_query_pools_tokens() -> None:
@@ -417,6 +445,17 @@ def picking(m, x):
     return x[:, x.mean((0, 2, 3)).topk(8).indices]
 
 
+def writing(m, x):
+    x[:, :4].mul_(2)
+    return m.a(x)
+
+
+def writing_back(m, x):
+    y = x.view(-1, 8, 256)
+    y.relu_()
+    return m.a(x)
+
+
 class Two(nn.Module):
     def forward(self, x, y):
         return x + y
@@ -438,6 +477,8 @@ class Deaf(nn.Module):
         (classifier(branching, a=conv(8, 8)), "branches on what the image holds"),
         (classifier(raising), r"test_trace.py:\d+.*the module's own words"),
         (classifier(picking), r"'\w+' in module 'body' \(Body, test_trace.py:\d+\)"),
+        (classifier(writing, a=conv(8, 8)), "writes into a part of what is read"),
+        (classifier(writing_back, a=conv(8, 8)), "writes into a part of what is"),
         (Two(), "Cannot trace Two on images of 3,16,16"),
         (Several(), "one tensor of scores, but got 2 outputs"),
         (Deaf(), "does not depend on the image"),

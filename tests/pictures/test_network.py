@@ -4,21 +4,40 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from itertools import pairwise
+from dataclasses import replace
+from itertools import combinations, pairwise
 from math import prod
+from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib
+import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageFont
 from strategies import architectures
 
 from nasdepth.architecture.families import NETWORKS, family
+from nasdepth.architecture.graph import Graph, Node
 from nasdepth.architecture.lower import lower
-from nasdepth.architecture.ops import InvalidGraph
+from nasdepth.architecture.opaque import Gate, Opaque, OpaqueLayer
+from nasdepth.architecture.ops import (
+    Activation,
+    AdaptivePool,
+    Add,
+    BatchNorm,
+    Concat,
+    Conv,
+    Input,
+    InvalidGraph,
+    Pool,
+)
 from nasdepth.architecture.spec import Architecture, Stage, Stem
 from nasdepth.measures.catalogue import measure
-from nasdepth.pictures import architecture_svg, layer_table
-from nasdepth.sketch import MOST_BOXES, sketch
+from nasdepth.pictures import svg
+from nasdepth.pictures.network import architecture_svg, graph_svg, layer_table, picture
+from nasdepth.pictures.sketch import MOST_BOXES, sketch
 
 SVG = "{http://www.w3.org/2000/svg}"
 DEEP = ("resnet152", "resnet101", "densenet121", "densenet201", "stack:200")
@@ -32,9 +51,59 @@ INCEPTION = Stage("inception", 2, 64, branches=4)
 DENSE = Stage("conv", 4, 12, skip="concat", links="all")
 CELL = Stage("conv", 5, 16, skip="concat", links=10)
 
+#: what the random networks hold; all keep the shape, so that any may read any
+SHAPE = (8, 8, 8)
+ONE = (
+    Conv(8),
+    Conv(8, (1, 3), padding=(0, 1)),
+    Conv(8, 1, padding=0),
+    BatchNorm(),
+    Activation("relu"),
+    Pool("max", 3, 1, 1),
+    Opaque("layer_norm", SHAPE),
+    Opaque("permute", SHAPE),
+    OpaqueLayer("a_layer_without_an_op_of_its_own", SHAPE),
+)
+MANY = (Add(), Opaque("multiply", SHAPE))
+SCOPES = ("a.0.x", "a.1.x", "a", "b.c", "b.0.1", "stage1.block0", "stage1", "")
+
 
 def net(*stages: Stage, **options: object) -> Architecture:
     return Architecture(stages, Stem(16), **options)
+
+
+@st.composite
+def foreign(draw: st.DrawFn) -> Graph:
+    """Networks of any wiring and any scopes; the last node reads all loose ends."""
+    nodes = [Node(Input(SHAPE), scope="input")]
+    for index in range(1, draw(st.integers(2, 16))):
+        scope, earlier = draw(st.sampled_from(SCOPES)), st.integers(0, index - 1)
+        if draw(st.booleans()):
+            node = Node(draw(st.sampled_from(ONE)), (draw(earlier),), scope)
+        elif draw(st.booleans()):
+            node = Node(Gate("gate", SHAPE), (draw(earlier), draw(earlier)), scope)
+        else:
+            inputs = tuple(draw(st.lists(earlier, min_size=1, max_size=4)))
+            node = Node(draw(st.sampled_from(MANY)), inputs, scope)
+        nodes.append(node)
+    loose = set(range(len(nodes))).difference(i for n in nodes for i in n.inputs)
+    return Graph((*nodes, Node(Concat(), tuple(sorted(loose)), "end")))
+
+
+def squeezed() -> Graph:
+    """A convolution whose channels a squeeze-excite branch weighs."""
+    return Graph(
+        (
+            Node(Input((3, 32, 32)), scope="input"),
+            Node(Conv(16), (0,), "stem.conv"),
+            Node(AdaptivePool(1), (1,), "se.pool"),
+            Node(Conv(4, 1, padding=0), (2,), "se.fc1"),
+            Node(Conv(16, 1, padding=0), (3,), "se.fc2"),
+            Node(Opaque("sigmoid", (16, 1, 1)), (4,), "se.act"),
+            Node(Gate("mul", (16, 32, 32)), (1, 5), "se.mul"),
+            Node(Conv(8), (6,), "last.conv"),
+        )
+    )
 
 
 def is_whole(architecture: Architecture) -> bool:
@@ -117,7 +186,65 @@ def test_named_networks_are_drawn_tidily(name: str) -> None:
     assert_tidy(picture)
 
 
+@given(foreign())
+def test_any_graph_is_drawn_tidily(graph: Graph) -> None:
+    picture = graph_svg(graph)
+
+    assert_tidy(picture)
+
+
+@given(foreign())
+def test_wires_are_as_many_as_links(graph: Graph) -> None:
+    assert number_of_wires(graph_svg(graph)) == len(sketch(graph).edges)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_named_networks_have_all_their_wires(name: str) -> None:
+    graph = lower(family(name))
+
+    assert number_of_wires(graph_svg(graph)) == len(sketch(graph).edges)
+
+
+def number_of_wires(text: str) -> int:
+    """Paths that draw a link, not the way out of a frame or to a letter."""
+    classes = [
+        path.get("class", "").split()
+        for frame in frames(text)
+        for path in frame.findall(f"{SVG}path")
+    ]
+    return sum(
+        not {"wire", "reuse", "link", "gate"}.isdisjoint(c) and "way" not in c
+        for c in classes
+    )
+
+
+@pytest.mark.parametrize("name", [*NAMED, "nn_mass_cnn:8:2:10:20:40", "stack:32:4"])
+def test_no_text_is_wider_than_what_holds_it(name: str) -> None:
+    text = architecture_svg(family(name), title=name)
+
+    root = ElementTree.fromstring(text)
+    headline = root.find(f"{SVG}text[@class='t']")
+    assert 26 + length(headline, 15) <= float(root.get("width", ""))
+    for frame in frames(text):
+        width = float(frame.find(f"{SVG}rect").get("width", ""))
+        assert 9 + 6 + length(frame.find(f"{SVG}text"), 11) <= width
+        for group in frame.findall(f"{SVG}g"):
+            if (box := group.find(f"{SVG}rect")) is not None:
+                room = float(box.get("width", "")) - 1
+                first, second = group.findall(f"{SVG}text")
+                assert length(first, 10) <= room
+                assert length(second, 9.5) <= room
+
+
+def length(element: ElementTree.Element, size: float) -> float:
+    """Length of a line in the font of the PNG, as if all of it were bold."""
+    fonts = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    font = ImageFont.truetype(fonts / "DejaVuSans-Bold.ttf", 100)
+    return font.getlength("".join(element.itertext())) * size / 100
+
+
 def assert_tidy(picture: str) -> None:
+    assert_page(picture)
     for frame in frames(picture):
         own = boxes(frame)
         for i, a in enumerate(own):
@@ -131,6 +258,24 @@ def assert_tidy(picture: str) -> None:
         assert all(b[1] > top and b[3] < low for b in own)
         for wire in straight_wires(frame):
             assert not any(crosses(wire, box) for box in own), wire
+            assert all(0 <= x <= width + 0.1 for x, _ in wire), wire
+            assert all(top + 18 < y < low for _, y in wire), wire  # below the name
+
+
+def assert_page(picture: str) -> None:
+    """Every frame is inside the canvas, and none on another."""
+    root = ElementTree.fromstring(picture)
+    found = []
+    for group in frames(picture):
+        x, y = map(float, re.findall(r"-?[\d.]+", group.get("transform", "")))
+        frame = group.find(f"{SVG}rect[@class='frame']")
+        top = y + float(frame.get("y", ""))
+        right = x + float(frame.get("width", ""))
+        found.append((x, top, right, top + float(frame.get("height", ""))))
+    width, height = float(root.get("width", "")), float(root.get("height", ""))
+    assert all(x > 0 and y > 60 and r < width and b < height for x, y, r, b in found)
+    for a, b in combinations(found, 2):
+        assert a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1], (a, b)
 
 
 @given(architectures().filter(lambda a: is_whole(a)))
@@ -268,8 +413,128 @@ def test_long_stage_continues_on_further_lines() -> None:
 def test_legend_explains_what_is_there_and_nothing_else() -> None:
     text = words(architecture_svg(net(RESIDUAL, norm="none")))
 
-    legend = text.split("classes | ")[1]
+    legend = text.split("outputs | ")[1].split(" | Weight")[0]
     assert legend == "convolution 3×3 | linear | pooling | activation | sum"
+
+
+# --- gates
+
+
+def test_branch_of_a_gate_is_a_dashed_wire_and_no_boxes() -> None:
+    text = graph_svg(squeezed())
+
+    dashed = [p for f in frames(text) for p in f.findall(f"{SVG}path[@class='gate']")]
+    assert len(dashed) == 1
+    assert not {"se.pool", "se.fc1", "se.fc2"} & set(scopes(text))
+    assert "se.mul: gate (mul), weighed by convolution 1x1, convolution 1x1" in text
+    assert ".gate{stroke-dasharray" in text
+    assert "| gate | branch that weighs" in words(text)
+
+
+def test_gate_without_a_branch_has_no_dashed_wire() -> None:
+    nodes = list(squeezed().nodes)
+    nodes[6] = Node(Opaque("mul", (16, 32, 32)), (1,), "se.mul")
+
+    text = graph_svg(Graph(tuple(nodes)))
+
+    assert 'class="gate"' not in text
+
+
+# --- foreign names
+
+
+def test_wire_past_a_row_goes_by_letter() -> None:
+    scopes = ("input", "stem.c", "stage1.c", "stage2.c", "head.add")
+    ops = (Input(SHAPE), Conv(8), Conv(8), Conv(8), Add())
+    inputs = ((), (0,), (1,), (2,), (3, 1))
+    nodes = (Node(*each) for each in zip(ops, inputs, scopes, strict=True))
+
+    text = graph_svg(Graph(tuple(nodes)))
+
+    assert_tidy(text)
+    letters = [g for f in frames(text) for g in f.findall(f"{SVG}g[@class='tag']")]
+    assert [g.findtext(f"{SVG}text") for g in letters] == ["A", "A"]
+    titles = [g.findtext(f"{SVG}title") for g in letters]
+    assert titles == ["stem.c, read further on", "from stem.c"]
+
+
+def test_equal_arms_are_no_repetition() -> None:
+    nodes = [Node(Input(SHAPE), scope="input"), Node(Conv(4), (0,), "stage1.first")]
+    arms = range(2, 2 + MOST_BOXES)
+    nodes += [Node(Conv(8), (1,), f"stage1.arm{i}.conv") for i in arms]
+    nodes.append(Node(Add(), tuple(arms), "stage1.add"))
+
+    plan = sketch(Graph(tuple(nodes)))
+
+    assert {unit.repeat for row in plan.rows for unit in row.units} == {1}
+
+
+def test_names_may_hold_any_character() -> None:
+    nodes = [replace(n, scope=f"<{n.scope}>&\x00") for n in squeezed().nodes]
+
+    text = graph_svg(Graph(tuple(nodes)), title="\x01<&>")
+
+    assert "<stem.conv>&: convolution 3x3, 16 × 32 × 32" in [
+        t.text for t in ElementTree.fromstring(text).iter(f"{SVG}title")
+    ]
+
+
+def test_graph_without_a_path_is_a_picture_still() -> None:
+    nodes = (Node(Input(SHAPE)), Node(Opaque("parameters", SHAPE), (0,)))
+
+    assert words(graph_svg(Graph(nodes))).endswith("log₂ paths 0")
+
+
+# --- files
+
+
+def test_picture_is_written_by_its_suffix(tmp_path: Path) -> None:
+    graph = squeezed()
+
+    vector = picture(graph, tmp_path / "net.svg", title="net")
+    pixels = picture(graph, str(tmp_path / "net.PNG"), title="net")
+
+    text = vector.read_text(encoding="utf-8")
+    assert text == graph_svg(graph, title="net")
+    with Image.open(pixels) as image:
+        assert image.format == "PNG"
+        root = ElementTree.fromstring(text)
+        size = (int(root.get("width", "")), int(root.get("height", "")))
+        assert image.size == (2 * size[0], 2 * size[1])
+
+
+def test_png_shows_boxes_and_text() -> None:
+    text = graph_svg(squeezed(), title="net")
+    bare = re.sub(r"<text.*?</text>", "", text)
+
+    full, empty = (
+        np.asarray(Image.open(io.BytesIO(svg.png(each))).convert("L"))
+        for each in (text, bare)
+    )
+
+    assert (empty < 250).mean() > 0.01  # boxes and frames
+    assert ((full < 128) & (empty > 200)).sum() > 3000  # dark letters where none was
+
+
+def test_png_is_the_same_each_time() -> None:
+    text = graph_svg(squeezed())
+
+    assert svg.png(text) == svg.png(text)
+
+
+@pytest.mark.parametrize("name", ["net.gif", "net", "svg"])
+def test_other_suffixes_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"ends in \.svg or \.png, but got"):
+        picture(squeezed(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_png_of_an_absurd_size_is_refused(tmp_path: Path) -> None:
+    page = svg.page("", 50_000, 4000, "absurd")
+
+    with pytest.raises(ValueError, match=r"100000 × 8000 pixels .* write \.svg"):
+        svg.save(page, tmp_path / "net.png")
+    assert svg.save(page, tmp_path / "net.svg").exists()
 
 
 @given(architectures().filter(lambda a: is_whole(a)))

@@ -1,0 +1,260 @@
+"""Commands that measure any network without training it: describe, compare."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from nasdepth.cli.base import format_option, graph_of, main, output_path, shape_of
+
+if TYPE_CHECKING:
+    from nasdepth.measures.depth import DepthConvention
+    from nasdepth.measures.description import Measures
+    from nasdepth.network.probes import Probed
+    from nasdepth.tables import Form
+
+#: images of a probe's batch
+_BATCH: Final = 32
+#: columns of what a probe knows of each layer, by the probe
+_BY_LAYER: Final = {
+    "gradient_norm": "gradient_norm",
+    "variance_slope": "activation_variance",
+}
+_DYNAMICS: Final = (
+    *_BY_LAYER,
+    "attenuation_slope",
+    "weight_gradient_slope",
+    "dead_units",
+    "dead_channels",
+)
+_counted = click.option(
+    "--count",
+    multiple=True,
+    type=click.Choice(["projections", "pooling", "gates"]),
+    help="Let these weigh in depths too; give it once for each.",
+)
+_input = click.option("--input", "shape", help="Channels,height,width of an image.")
+
+
+@main.command()
+@click.argument("network")
+@_input
+@_counted
+@click.option("--scopes", type=click.IntRange(1), help="Parts, by N names of scopes.")
+@click.option("--cells", is_flag=True, help="The cells that NN-Mass sums over.")
+@click.option("--paths", is_flag=True, help="Number of paths of each weight.")
+@click.option("--sensitivity", is_flag=True, help="Depths under each convention.")
+@click.option("--gradients", is_flag=True, help="Probes at initialization (torch).")
+@click.option("--draw", type=output_path, help="Write a picture (.svg, .png) here.")
+@format_option
+def describe(
+    network: str,
+    shape: str | None,
+    count: tuple[str, ...],
+    draw: Path | None,
+    form: "Form",
+    **sections: Any,
+) -> None:
+    """Measures of any network, without training.
+
+    NETWORK is a family name, an architecture file, torchvision:NAME, timm:NAME, or
+    package.module:callable, whose module is read by running it without numbers.
+
+    \b
+    Example:  nasdepth describe resnet50
+              nasdepth describe best.json --input 3,64,64 --draw best.svg
+              nasdepth describe torchvision:densenet201 --cells --scopes 2
+    """
+    from nasdepth.measures.description import Measures
+    from nasdepth.tables import render
+
+    found = Measures(graph_of(network, shape), _convention(count))
+    wanted = {name: option for name, option in sections.items() if option}
+    if draw:
+        from nasdepth.pictures.network import picture
+
+        picture(found.graph, draw, title=network)
+    if form == "csv" and wanted:
+        flags = ", ".join(f"--{name}" for name in wanted)
+        raise ValueError(f"{flags} has rows of its own; choose -f table or -f json.")
+    probed = _probed(network, shape) if wanted.pop("gradients", False) else {}
+    rows = {name: _SECTIONS[name](found, option) for name, option in wanted.items()}
+    rows |= probed
+    if form != "table":
+        head = {"network": network, **found}
+        click.echo(render([head | rows], form))
+        return
+    click.echo(_overview(network, found))
+    for name, section in rows.items():
+        click.echo(f"\n{name}\n{render(section, 'table')}")
+
+
+@main.command()
+@click.argument("networks", nargs=-1, required=True)
+@_input
+@_counted
+@format_option
+def compare(
+    networks: tuple[str, ...], shape: str | None, count: tuple[str, ...], form: "Form"
+) -> None:
+    """Measures of several networks side by side.
+
+    \b
+    Example:  nasdepth compare resnet50 torchvision:convnext_tiny vgg16_bn
+    """
+    from nasdepth.measures.catalogue import CATALOGUE
+    from nasdepth.measures.description import Measures
+    from nasdepth.tables import quantity, render, table
+
+    convention = _convention(count)
+    found = {name: Measures(graph_of(name, shape), convention) for name in networks}
+    if form != "table":
+        rows = [{"network": name, **values} for name, values in found.items()]
+        click.echo(render(rows, form))
+        return
+    sides = {
+        name: dict.fromkeys(["input"], _size(each)) for name, each in found.items()
+    }
+    for name, each in found.items():
+        sides[name] |= {key: quantity(value) for key, value in each.items()}
+    units = {key: CATALOGUE[key].unit for key in CATALOGUE}
+    click.echo(
+        table(
+            [
+                {
+                    "measure": key,
+                    **{name: side[key] for name, side in sides.items()},
+                    "unit": units.get(key, ""),
+                }
+                for key in ("input", *CATALOGUE)
+            ]
+        )
+    )
+
+
+def _convention(count: tuple[str, ...]) -> "DepthConvention":
+    from nasdepth.measures.depth import DepthConvention
+
+    return DepthConvention(**dict.fromkeys(count, True))
+
+
+def _overview(network: str, found: "Measures") -> str:
+    """The measures of one network as a table, under what was measured."""
+    from nasdepth.measures.catalogue import CATALOGUE
+    from nasdepth.tables import quantity, table
+
+    rows = [
+        {
+            "measure": name,
+            "value": quantity(value),
+            "exact": "–" if value is None else f"{value:.12g}",
+            "unit": CATALOGUE[name].unit,
+            "meaning": found.reasons.get(name, CATALOGUE[name].label),
+            "source": CATALOGUE[name].source,
+        }
+        for name, value in found.items()
+    ]
+    return f"{network} on {_size(found)}: {_shorthand(network)}\n\n{table(rows)}"
+
+
+def _size(found: "Measures") -> str:
+    return "×".join(map(str, found.graph.shapes()[0]))
+
+
+def _shorthand(network: str) -> str:
+    """What the network is: our own in short, a foreign one by where it is from."""
+    from nasdepth.architecture.families import is_named, named
+    from nasdepth.tables import shorthand
+
+    return shorthand(named(network)) if is_named(network) else "read by tracing"
+
+
+def _scopes(found: "Measures", level: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "scope": part.scope,
+            "layers": part.layers,
+            "expected_layers": part.expected_layers,
+            "params": part.params,
+            "macs": part.macs,
+            "activations": part.activations,
+        }
+        for part in found.by_scope(level)
+    ]
+
+
+def _cells(found: "Measures", wanted: bool) -> list[dict[str, Any]]:
+    return [
+        {
+            "cell": cell.form,
+            "scope": cell.scope,
+            "width": cell.width,
+            "layers": cell.layers,
+            "mass": cell.mass,
+        }
+        for cell in found.mass_cells()
+    ]
+
+
+def _paths(found: "Measures", wanted: bool) -> list[dict[str, Any]]:
+    """Exact counts, as text where they are beyond a float, and shares of all paths."""
+    law = found.path_law()
+    total = sum(law.values())
+    return [
+        {"layers": weight, "paths": str(number), "share": number / total}
+        for weight, number in law.items()
+    ]
+
+
+def _sensitivity(found: "Measures", wanted: bool) -> list[dict[str, Any]]:
+    return [{"counted": name, **row} for name, row in found.sensitivity().items()]
+
+
+def _probed(network: str, shape: str | None) -> dict[str, list[dict[str, Any]]]:
+    """Probes over three seeds on random images, and what is known of each layer."""
+    from nasdepth.architecture.families import is_named
+    from nasdepth.cli.base import architecture_of
+    from nasdepth.network.probes import PROBES, probe
+
+    options: dict[str, Any] = {"batch": _BATCH}
+    subject: Any
+    if is_named(network):
+        subject = architecture_of(network, shape)
+    else:
+        from nasdepth.zoo import load
+
+        subject, options["shape"] = load(network, shape_of(shape), empty=False)
+    results = probe(subject, _DYNAMICS, **options)
+    gradients = [
+        {
+            "probe": name,
+            "mean": result.mean,
+            "sd": result.sd,
+            "n": result.n,
+            "meaning": result.reason or PROBES[name].label,
+            "variant": PROBES[name].variant,
+        }
+        for name, result in results.items()
+    ]
+    return {"gradients": gradients, "layers": _layers(results)}
+
+
+def _layers(results: Mapping[str, "Probed"]) -> list[dict[str, Any]]:
+    """Gradient norm and activation variance of every layer, in order of execution."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in _BY_LAYER:
+        values = results[name].layers
+        for place, layer in enumerate(results[name].names):
+            row = found.setdefault(layer, {"layer": layer})
+            row[_BY_LAYER[name]] = None if values is None else float(values[place])
+    heads = ["layer", *_BY_LAYER.values()]
+    return [{head: row.get(head) for head in heads} for row in found.values()]
+
+
+_SECTIONS = {
+    "scopes": _scopes,
+    "cells": _cells,
+    "paths": _paths,
+    "sensitivity": _sensitivity,
+}

@@ -1,0 +1,1 @@
+"""Networks and the laws of their paths, drawn."""

@@ -1,0 +1,148 @@
+"""Facts about the commands that measure: describe, compare."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nasdepth.architecture.families import family
+from nasdepth.architecture.lower import lower
+from nasdepth.cli import main
+from nasdepth.measures.catalogue import CATALOGUE, measure
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def described(*arguments: str) -> dict:
+    done = run("describe", *arguments, "-f", "json")
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.output)
+    return row
+
+
+def test_measures_are_those_of_python() -> None:
+    row = described("resnet18")
+
+    assert row.pop("network") == "resnet18"
+    assert row == measure(lower(family("resnet18")))
+
+
+def test_foreign_networks_are_described_alike() -> None:
+    own, foreign = described("resnet18"), described("torchvision:resnet18")
+
+    assert {**own, "network": ""} == {**foreign, "network": ""}
+
+
+def test_csv_is_one_row() -> None:
+    (row,) = csv.DictReader(io.StringIO(run("describe", "vgg11", "-f", "csv").output))
+
+    assert row["nominal_depth"] == "11"
+
+
+def test_the_table_says_what_has_no_value() -> None:
+    done = run("describe", "torchvision:swin_t")
+
+    assert "roll mixes places" in done.output or "mixes places in" in done.output
+    assert "read by tracing" in done.output
+
+
+def test_sections_are_rows_of_their_own() -> None:
+    row = described("resnet18", "--scopes", "1", "--cells", "--paths", "--sensitivity")
+
+    assert [part["scope"] for part in row["scopes"]][:2] == ["stem", "stage1"]
+    assert len(row["cells"]) == 8
+    assert sum(int(each["paths"]) for each in row["paths"]) == 2**8
+    assert {"default", "gates"} <= {each["counted"] for each in row["sensitivity"]}
+
+
+def test_counts_beyond_a_float_are_exact() -> None:
+    row = described("stack:1100:1:8", "--paths")
+
+    assert sum(int(each["paths"]) for each in row["paths"]) == 2**1100
+
+
+def test_gradients_have_spread_and_layers() -> None:
+    row = described("cifar_resnet20", "--gradients")
+    slopes = {each["probe"]: each for each in row["gradients"]}
+
+    assert slopes["attenuation_slope"]["n"] == 3
+    assert slopes["attenuation_slope"]["sd"] > 0
+    assert row["layers"][0]["layer"] == "stem.conv1"
+    assert all(each["gradient_norm"] > 0 for each in row["layers"])
+
+
+def test_gradients_of_foreign_networks() -> None:
+    row = described("torchvision:squeezenet1_1", "--gradients", "--input", "3,64,64")
+
+    assert row["gradients"][0]["mean"] > 0
+
+
+def test_what_counts_can_be_chosen() -> None:
+    plain, more = described("resnet18"), described("resnet18", "--count", "projections")
+
+    assert (plain["effective_depth"], more["effective_depth"]) == (
+        pytest.approx(10),
+        pytest.approx(11.5),
+    )
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_a_picture_is_drawn(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"net.{suffix}"
+
+    done = run("describe", "torchvision:squeezenet1_1", "--draw", str(path))
+
+    assert done.exit_code == 0
+    assert path.stat().st_size > 5_000
+
+
+def test_networks_stand_side_by_side() -> None:
+    done = run("compare", "resnet18", "torchvision:squeezenet1_1", "vgg11")
+    lines = done.output.splitlines()
+
+    assert lines[0].split() == [
+        "measure",
+        "resnet18",
+        "torchvision:squeezenet1_1",
+        "vgg11",
+        "unit",
+    ]
+    assert [line.split()[0] for line in lines[1:]] == ["input", *CATALOGUE]
+
+
+def test_comparisons_are_rows_for_programs() -> None:
+    rows = json.loads(run("compare", "resnet18", "vgg11", "-f", "json").output)
+
+    assert [row["network"] for row in rows] == ["resnet18", "vgg11"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("describe", "torchvision:resnet5"), "torchvision:resnet50"),
+        (("describe", "resnet18", "--input", "3,a"), "--input must be like"),
+        (("describe", "resnet18", "--input", "3,0,4"), "positive sides"),
+        (("describe", "resnet18", "--cells", "-f", "csv"), "-f table or -f json"),
+        (("describe", "resnet18", "--draw", "a.gif"), ".svg or .png"),
+        (("describe", "torch.nn:Identity"), "--input"),
+        (("describe", "json:dumps", "--input", "3,4,4"), "raised TypeError"),
+        (("describe", "model.pt"), "loading a pickle"),
+        (("compare", "resnet18", "resnet5"), "did you mean resnet50"),
+        (("train", "torchvision:resnet18", "--data", "digits"), "only a family name"),
+        (
+            ("describe", "torchvision:vit_b_16", "--input", "3,100,100"),
+            "Wrong image height",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(arguments: tuple[str, ...], told: str) -> None:
+    done = run(*arguments)
+
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
