@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,30 @@ def test_comparisons_are_rows_for_programs() -> None:
     rows = json.loads(run("compare", "resnet18", "vgg11", "-f", "json").output)
 
     assert [row["network"] for row in rows] == ["resnet18", "vgg11"]
+
+
+def test_a_refused_network_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "branching.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x.flatten(1) if x.sum() > 0 else -x.flatten(1)\n"
+    )
+    command = ("describe", "branching:Net", "--input", "3,8,8")
+
+    # in a process of its own: torch has its own way to standard error
+    done = subprocess.run(
+        [sys.executable, "-m", "nasdepth", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "branches on what the image holds" in line
+    assert "branching.py:4" in line
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,20 @@ def modules(package: str) -> str:
         ("from nasdepth.cli import main", ("torch", "torchvision", "optuna")),
         (modules("architecture"), HEAVY),
         (modules("measures"), ("torch", "torchvision", "optuna")),
+        (modules("inverse"), ("torch", "torchvision", "optuna")),
         (modules("network"), ("torchvision", "optuna")),
         (modules("analysis"), ("torch", "torchvision", "optuna")),
     ],
-    ids=["nasdepth", "lazy", "cli", "architecture", "measures", "network", "analysis"],
+    ids=[
+        "nasdepth",
+        "lazy",
+        "cli",
+        "architecture",
+        "measures",
+        "inverse",
+        "network",
+        "analysis",
+    ],
 )
 def test_an_import_stays_light(statement: str, heavy: tuple[str, ...]) -> None:
     found = loaded(statement)

@@ -36,14 +36,8 @@ ORDER = {
         "summaries",
         "breakdown",
         "description",
-        "bounds",
-        "routes",
-        "box",
-        "probe",
-        "parts",
-        "question",
-        "inverse",
     ),
+    "inverse": ("bounds", "routes", "box", "vectors", "parts", "question", "design"),
     "network": (
         "source",
         "build",
@@ -134,6 +128,7 @@ LAST = "nasdepth.__main__"
 THIRD_PARTY = {
     "nasdepth.architecture": set(),
     "nasdepth.measures": {"numpy"},
+    "nasdepth.inverse": {"numpy"},
     "nasdepth.network": {"jaxtyping", "numpy", "torch"},
     "nasdepth.training": {
         "PIL",

@@ -10,7 +10,7 @@ import click
 from nasdepth.cli.base import architecture_of, format_option, main, output_path
 
 if TYPE_CHECKING:
-    from nasdepth.measures.inverse import Design, Row
+    from nasdepth.inverse.design import Design, Row
     from nasdepth.tables import Form
 
 
@@ -76,7 +76,7 @@ def design(
     Example:  nasdepth design --like mobilenet_v2:1.4 --keep nn_mass --minimize params
               nasdepth design --like resnet50 --budget macs=2e9 --tolerance 0.02
     """
-    from nasdepth.measures import inverse
+    from nasdepth.inverse import design as inverse
     from nasdepth.tables import render, table
 
     reference = architecture_of(_untraced(like), shape)

@@ -4,7 +4,7 @@ from typing import Final
 
 from nasdepth.architecture.graph import Graph
 from nasdepth.architecture.opaque import Opaque
-from nasdepth.architecture.ops import Flatten, Op, Shape
+from nasdepth.architecture.ops import AdaptivePool, Flatten, Op, Shape
 from nasdepth.measures.structure import Structure, Undefined
 
 _FLOAT32: Final = 4  # bytes
@@ -69,27 +69,38 @@ def peak_memory(structure: Structure) -> int:
 def receptive_field(structure: Structure) -> int:
     """Side in pixels of the image window that one element of the last map sees.
 
-    The longer of its two sides; not clipped at the image. Pooling to a fixed grid and
-    what follows is left out, and so are gates.
+    The longer of its two sides, not clipped at the image; 0 where no path leads from
+    input to output.
+
+    Raises:
+        Undefined: see `window`.
+    """
+    if not structure.has_path:
+        return 0
+    return max(window(structure, axis)[0] for axis in (0, 1))
+
+
+def window(structure: Structure, axis: int = 0) -> tuple[int, int]:
+    """Side of what an element of the last map sees, and the step to its neighbour's.
+
+    Along height (0) or width (1), in pixels. Pooling to a fixed grid and what follows
+    is left out, and so are gates.
 
     Raises:
         Undefined: an operation mixes places of the map that lie apart.
     """
     structure = structure.ungated
-    for node in structure.graph.nodes:
-        if isinstance(node.op, Opaque) and not node.op.local:
-            raise Undefined(f"{node.op.kind} mixes places in {node.scope!r}.")
-    return max(_field(structure, axis) for axis in (0, 1))
-
-
-def _field(structure: Structure, axis: int) -> int:
-    """Side of the window along height (0) or width (1)."""
     seen: list[tuple[int, int]] = []
+    pooled: list[bool] = []
     for node, inputs in zip(structure.graph.nodes, structure.live, strict=True):
+        op = node.op
+        if isinstance(op, Opaque) and not op.local:
+            raise Undefined(f"{op.kind} mixes places in {node.scope!r}.")
         side, jump = max((seen[i] for i in inputs), default=(1, 1))
-        kernel, stride = node.op.window(axis)
+        pooled.append(isinstance(op, AdaptivePool) or any(pooled[i] for i in inputs))
+        kernel, stride = (1, 1) if pooled[-1] else op.window(axis)
         seen.append((side + (kernel - 1) * jump, jump * stride))
-    return seen[-1][0]
+    return seen[-1]
 
 
 def _size(shape: Shape) -> int:

@@ -33,7 +33,8 @@ class Cell:
 
     Attributes:
         form: "residual", "linked" (drawn links) or "dense" (all of them).
-        scope: name of its first layer.
+        scope: where it is: a residual block's first convolution, the last layer that
+            takes links, the last convolution of the first dense layer.
         width: channels of a layer; of a residual block those of its input.
         layers: number of layers, of a dense block its dense layers.
         mass: NN-Mass.
@@ -130,6 +131,8 @@ def _block_mass(structure: Structure, shortcut: Arm, body: Arm) -> float | None:
     ops = [nodes[i].op for i in body.transformations]
     convs = [op for op in ops if isinstance(op, Conv)]
     if len(convs) != len(ops) or len(ops) not in (2, 3):
+        return None
+    if len(shortcut.transformations) > 1:
         return None
     identity = not shortcut.transformations
     width = shapes[body.start][0]

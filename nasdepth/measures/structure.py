@@ -105,9 +105,7 @@ class Structure:
         return len(self.graph.nodes[node].inputs) == 1
 
     def _is_pointwise(self, arm: Arm) -> bool:
-        return (
-            len(arm.transformations) == 1 and self._area(arm.transformations[0]) == 1
-        )
+        return len(arm.transformations) == 1 and self._area(arm.transformations[0]) == 1
 
     def _is_body(self, arm: Arm) -> bool:
         areas = [self._area(i) for i in arm.transformations]

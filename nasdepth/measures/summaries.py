@@ -19,6 +19,7 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from nasdepth.architecture.blocks import Style
+from nasdepth.architecture.graph import Graph
 from nasdepth.architecture.lower import Part, Place, Section, lower, parts, sections
 from nasdepth.architecture.opaque import Opaque
 from nasdepth.architecture.ops import Add, Concat, Shape
@@ -52,6 +53,9 @@ ADDED: Final = frozenset(
 RULED: Final = ADDED | {"path_sd", "peak_memory", "receptive_field"}
 #: summaries of sections, and of blocks, that are kept; see benchmarks/measures.py
 SIZE: Final = 2**14
+
+#: like blocks in a row that are measured faster in the whole graph than one for all
+_FEW: Final = 4
 
 _ATTRIBUTES: Final[dict[type, Callable[[Any], tuple[Any, ...]]]] = {
     # tuples of attributes are compared faster than the dataclasses
@@ -155,6 +159,8 @@ class Summaries:
         """
         if len(CATALOGUE) != len(self._names):
             self._reset()
+        if not self._size and not _repeats(architecture):
+            return self._whole(architecture)
         shape = architecture.input_shape
         style = (architecture.activation, architecture.norm, architecture.bias)
         recent = self._sections.recent
@@ -173,15 +179,26 @@ class Summaries:
                 most = peak
             side += (window - 1) * jump
             jump *= stride
-        values: dict[str, float | None]
-        values = dict(zip(self._names, map(sum, zip(*rows, strict=True)), strict=True))
+        return self._values(architecture, map(sum, zip(*rows, strict=True)), most, side)
+
+    def _values(
+        self, architecture: Architecture, row: Iterable[float], peak: int, side: int
+    ) -> dict[str, float | None]:
+        values: dict[str, float | None] = dict(zip(self._names, row, strict=True))
         values["path_sd"] = sqrt(values["path_sd"] or 0.0)
-        values["peak_memory"] = most
+        values["peak_memory"] = peak
         values["receptive_field"] = side
         if self._unruled:
             graph = lower(architecture)
             values.update(measure(graph, self._unruled, self._convention))
         return values
+
+    def _whole(self, architecture: Architecture) -> dict[str, float | None]:
+        """Values of a network that is taken as one part."""
+        own = self._measured(lower(architecture), self._convention)
+        if own is INSEPARABLE:
+            return measure(lower(architecture), None, self._convention)
+        return self._values(architecture, own.row, own.peak, own.side)
 
     def _reset(self) -> None:
         """Read the catalogue, and forget what was kept for a shorter one."""
@@ -215,7 +232,7 @@ class Summaries:
             key = (part.wire, part.value, total.shape, style)
             own = self._blocks.get(key)
             if own is None:
-                own = self._measured(part, total.shape, style, convention)
+                own = self._measured(part.graph(total.shape, style), convention)
                 self._blocks.put(key, own)
             # on a map of the same shape the next repetition is the same
             times = left if own.shape == total.shape else 1
@@ -223,11 +240,9 @@ class Summaries:
             left -= times
         return total
 
-    def _measured(
-        self, part: Part, shape: Shape, style: Style, convention: DepthConvention
-    ) -> Summary:
+    def _measured(self, graph: Graph, convention: DepthConvention) -> Summary:
         """Summary of one part from its graph."""
-        structure = Structure(part.graph(shape, style))
+        structure = Structure(graph)
         subject = Subject(structure, convention)
         if not _separable(structure):
             return INSEPARABLE
@@ -264,6 +279,18 @@ def summarize(
 @lru_cache(maxsize=4)
 def _summaries(convention: DepthConvention) -> Summaries:
     return Summaries(convention)
+
+
+def _repeats(architecture: Architecture) -> bool:
+    """Whether a network has enough like blocks that to measure one for all saves time.
+
+    A part alone takes as long as about three operations more in a graph.
+    """
+    return any(
+        part.times > _FEW
+        for section, place in sections(architecture)
+        for part in parts(section, place)
+    )
 
 
 def _column(name: str) -> Callable[[Subject], float]:

@@ -139,7 +139,7 @@ def _attention(call: Call) -> Value:
 def _add(call: Call) -> Value:
     data = call.data
     if len(data) == 1:
-        return call.opaque()
+        return elementwise(call)
     arms = [_grown(call, arm) for arm in data]
     return call.append(Add(), arms)
 

@@ -66,6 +66,7 @@ def _statistics(call: Call) -> Value:
 
 _NAMED: Final = {"relu": "relu", "relu6": "relu6", "silu": "silu", "tanh": "tanh"}
 _SQUASHING: Final = ("sigmoid", "hardsigmoid", "softmax", "tanh", "hardtanh", "relu6")
+_AFFINE: Final = ("mul", "div", "neg", "add", "sub", "rsub")
 
 
 @reads(*_NAMED, "gelu", "elu", "hardtanh")
@@ -91,11 +92,11 @@ def _activation(call: Call) -> Value:
     *("masked_fill", "nan_to_num", "bernoulli", "triu", "tril"),
 )
 def elementwise(call: Call) -> Value:
-    """One map, element by element; what was squashed stays so under scaling."""
+    """One map, element by element; scaled and shifted, what was squashed stays so."""
     if len(call.data) > 1:
         return call.opaque()
     squashed = call.kind in _SQUASHING or call.kind == "clamp"
-    kept = call.kind in ("mul", "div", "neg") and call.data[0].squashed
+    kept = call.kind in _AFFINE and call.data[0].squashed
     return replace(call.opaque(), squashed=squashed or kept)
 
 
@@ -105,9 +106,7 @@ def _dropout(call: Call) -> Value:
     return call.append(Dropout(rate), [source]) if rate else source
 
 
-@reads(
-    "contiguous", "clone", "detach", "alias", "lift_fresh", "to", "_to_copy", "type_as"
-)
+@reads("contiguous", "clone", "detach", "alias", "lift_fresh", "to", "_to_copy")
 def _nothing(call: Call) -> Value:
     return call.data[0]
 
@@ -178,8 +177,8 @@ def _reduction(call: Call) -> Value:
         "unflatten",
         "_unsafe_view",
     ),
-    *("permute", "transpose", "swapaxes", "movedim", "expand", "t", "expand_as"),
-    *("view_as", "reshape_as", "numpy_T", "mT", "squeeze_", "adjoint", "swapdims"),
+    *("permute", "transpose", "swapaxes", "movedim", "expand", "t"),
+    *("numpy_T", "mT", "squeeze_", "adjoint", "swapdims"),
 )
 def _reshape(call: Call) -> Value:
     source = call.data[0]
@@ -189,6 +188,13 @@ def _reshape(call: Call) -> Value:
         return call.append(Flatten(), [source])
     seen = call.opaque(source, local=_keeps_places(call, source.shape))
     return replace(seen, squashed=source.squashed)
+
+
+@reads("type_as", "expand_as", "view_as", "reshape_as")
+def _like(call: Call) -> Value:
+    """Of the second map only the shape or type is used."""
+    first = call.values[0]
+    return first if isinstance(first, Constant) else _reshape(call)
 
 
 def _keeps_places(call: Call, before: Shape) -> bool:

@@ -111,7 +111,7 @@ def dead_channels(module: nn.Module, images: Images, labels: Labels) -> Reading:
     Raises:
         Undefined: no relu or relu6.
     """
-    return _dead(module, images, lambda off: off.flatten(1).all(1))
+    return _dead(module, images, lambda off: off.reshape(len(off), -1).all(1))
 
 
 def _run(

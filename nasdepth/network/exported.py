@@ -1,8 +1,9 @@
 """Programs that `torch.export` records of foreign modules, and facts of their calls."""
 
-import logging
+import io
 import re
 import warnings
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,15 @@ def exported(module: nn.Module, input_shape: Shape) -> Any:
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     image = torch.zeros(BATCH, *input_shape, device=device)
     modes = [(m, m.training) for m in module.modules()]
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        # torch writes the program it could not finish there; the error says it shorter
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             module.eval()
             return torch.export.export(module, (image,), strict=False)
     except Exception as error:  # whatever the module's own code raises
         raise Unreadable(_why(error, module, input_shape)) from error
     finally:
-        logger.setLevel(level)
         for each, training in modes:
             each.training = training
 

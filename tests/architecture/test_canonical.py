@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from oracles import as_parts, isomorphic, labelled, rewritten, same
 from strategies import edges, graphs, inserted, knots, renumbered
 
+from nasdepth.architecture import canonical as canonical_module
 from nasdepth.architecture.canonical import canonical, digest
 from nasdepth.architecture.families import family
 from nasdepth.architecture.graph import Graph, GraphBuilder, Node
@@ -313,3 +314,15 @@ def test_digest_of_a_known_network_never_changes() -> None:
     expected = "968539f19ce75dbfc9b7582102c9507a0d601a7c64220886d932f67e67ae1b1d"
 
     assert digest(lower(family("cifar_resnet20"))) == expected
+
+
+@given(graphs())
+def test_a_graph_in_canonical_form_is_found_as_it_is(graph: Graph) -> None:
+    form = canonical(graph)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canonical_module, "_is_canonical", lambda graph: False)
+        slow = canonical(graph)
+
+    assert form == slow
+    assert canonical(form) is form or any(isinstance(n.op, Zeros) for n in form.nodes)

@@ -1,5 +1,7 @@
 """Graphs and their builder."""
 
+import pickle
+
 import pytest
 
 from nasdepth.architecture.graph import Graph, GraphBuilder, Node, reachable
@@ -83,3 +85,29 @@ def test_a_scope_ends_with_an_error() -> None:
 
 def test_reachable_holds_the_start() -> None:
     assert reachable(1, [(1, 2), (2,), (), (0,)]) == {1, 2}
+
+
+def test_what_a_graph_remembers_is_no_part_of_its_value() -> None:
+    builder = GraphBuilder((2, 4, 4))
+    builder.emit(Conv(3), 0)
+    built = builder.graph()
+    plain = Graph(built.nodes)
+    before = repr(built)
+    built.consumers()
+
+    assert built == plain
+    assert hash(built) == hash(plain)
+    assert repr(built) == repr(plain) == before
+    assert built.shapes() == plain.shapes() == ((2, 4, 4), (3, 4, 4))
+    assert pickle.loads(pickle.dumps(built)) == plain
+
+
+def test_an_empty_scope_adds_nothing_and_scopes_end_with_an_error() -> None:
+    builder = GraphBuilder((2, 4, 4))
+    with builder.scope(""), builder.scope("a"), builder.scope(""):
+        builder.emit(Conv(3), 0)
+    with pytest.raises(KeyError), builder.scope("b"):
+        raise KeyError
+    builder.emit(Conv(3), 1)
+
+    assert [node.scope for node in builder.graph().nodes[1:]] == ["a.conv1", "conv1"]

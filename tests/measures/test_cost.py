@@ -211,3 +211,18 @@ def test_a_stem_adds_its_window() -> None:
     fields = [receptive_field(Structure(lower(a))) for a in (bare, stemmed)]
 
     assert fields == [5, 9]
+
+
+def test_what_follows_a_pooling_to_a_grid_is_left_out() -> None:
+    builder = GraphBuilder((3, 16, 16))
+    x = builder.emit(AdaptivePool(4), builder.emit(Conv(4), 0))
+    builder.emit(Conv(4), x)
+
+    assert receptive_field(Structure(builder.graph())) == 3
+
+
+def test_without_a_path_nothing_is_seen() -> None:
+    builder = GraphBuilder((3, 8, 8))
+    builder.emit(Conv(4), builder.emit(Zeros((3, 8, 8))))
+
+    assert receptive_field(Structure(builder.graph())) == 0

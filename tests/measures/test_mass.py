@@ -434,3 +434,9 @@ def test_narrow_mobilenet_has_the_mass_of_the_wide_one() -> None:
     narrow, wide = mobilenet_v2(1.1, settings), mobilenet_v2(1.4)
 
     assert (mass_of(narrow).mass, mass_of(wide).mass) == (1797, 1807)
+
+
+def test_convolutions_beside_as_many_are_no_block() -> None:
+    two = (Conv(4), Conv(4))
+
+    assert nn_mass(block(4, *two, shortcut=two)) == Mass(0, 0)

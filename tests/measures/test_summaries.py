@@ -11,10 +11,9 @@ from strategies import architectures, stages
 
 from nasdepth.architecture.blocks import PLAIN, Layers, Unit
 from nasdepth.architecture.families import NETWORKS, family
-from nasdepth.architecture.lower import lower, sections
+from nasdepth.architecture.lower import Part, lower, sections
 from nasdepth.architecture.ops import Conv, InvalidGraph
 from nasdepth.architecture.spec import Architecture, Head, Stage, Stem
-from nasdepth.measures import summaries
 from nasdepth.measures.catalogue import CATALOGUE, Measure, measure
 from nasdepth.measures.depth import DEFAULT, DepthConvention
 from nasdepth.measures.summaries import INSEPARABLE, RULED, Memo, Summaries, summarize
@@ -67,15 +66,16 @@ def test_summaries_measure_what_the_whole_graph_does(
     st.integers(1, 30),
     st.integers(4, 40),
     st.sampled_from(CONVENTIONS),
+    st.sampled_from(sorted(KEPT)),
 )
 def test_depth_and_small_images_change_nothing_about_that(
-    some: list[Stage], depth: int, side: int, convention: DepthConvention
+    some: list[Stage], depth: int, side: int, convention: DepthConvention, size: int
 ) -> None:
     # repeated blocks, remainders of groups, maps that end up too small
     deep = tuple(replace(stage, depth=max(depth, stage.branches)) for stage in some)
     architecture = Architecture(deep, Stem(8), input_shape=(3, side, side))
 
-    check(architecture, convention, 1000)
+    check(architecture, convention, size)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -135,7 +135,7 @@ def _striding(layers: Layers, x: int, unit: Unit) -> int:
 def test_repetitions_that_stride_on_one_pixel_agree(strange: Stage, side: int) -> None:
     network = Architecture((strange,), Stem(8), input_shape=(3, side, side))
 
-    check(network, DEFAULT, 0)
+    check(network, DEFAULT, 1000)
 
 
 @pytest.mark.parametrize("strange", [_doubled, _crossed, _oblong], indirect=True)
@@ -204,12 +204,12 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_nothing_is_kept_without_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, network = Summaries(size=0), family("resnet18")
+    kept, network = Summaries(size=0), family("resnet34")
     first = kept.measure(network)
     emitted = []
-    graph = summaries.Part.graph
+    graph = Part.graph
     monkeypatch.setattr(
-        summaries.Part, "graph", lambda *given: emitted.append(given) or graph(*given)
+        Part, "graph", lambda *given: emitted.append(given) or graph(*given)
     )
 
     again = kept.measure(network)
@@ -220,12 +220,30 @@ def test_nothing_is_kept_without_a_size(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(emitted) == 9
 
 
+@pytest.mark.parametrize("size", [0, 100])
+def test_cost_does_not_grow_with_equal_blocks(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    emitted = []
+    graph = Part.graph
+    monkeypatch.setattr(
+        Part, "graph", lambda *given: emitted.append(given) or graph(*given)
+    )
+    deep = Stage(depth=100_000, width=8, skip="add", span=2)
+
+    values = Summaries(size=size).measure(Architecture((deep,), Stem(8)))
+
+    assert values["nominal_depth"] == 200_002
+    assert values["log2_paths"] == pytest.approx(100_000, rel=1e-12)
+    assert len(emitted) == 3
+
+
 def test_an_equal_architecture_is_measured_without_a_graph(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept = Summaries()
     first = kept.measure(family("resnet50"))
-    monkeypatch.delattr(summaries.Part, "graph")
+    monkeypatch.delattr(Part, "graph")
 
     assert kept.measure(family("resnet50")) == first
 
@@ -234,7 +252,7 @@ def test_another_depth_needs_no_graph_either(monkeypatch: pytest.MonkeyPatch) ->
     kept = Summaries()
     kept.measure(family("resnet50"))
     wanted = measure(lower(family("resnet152")))
-    monkeypatch.delattr(summaries.Part, "graph")
+    monkeypatch.delattr(Part, "graph")
 
     assert kept.measure(family("resnet152")) == pytest.approx(wanted, rel=1e-12)
 

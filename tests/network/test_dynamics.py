@@ -188,3 +188,12 @@ def test_the_module_is_left_alone(function) -> None:
 def test_what_has_no_value_says_why(function, module: nn.Module, match: str) -> None:
     with pytest.raises(Undefined, match=match):
         function(module, *batch())
+
+
+def test_units_of_vectors_are_channels() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3))
+    images = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, 2, 0])
+
+    units = dead_units(module, images, labels)
+    assert dead_channels(module, images, labels).value == units.value

@@ -235,6 +235,14 @@ def test_a_gate_hides_neither_arm_nor_projection() -> None:
     assert depths(net, DepthConvention(gates=True)) == {2: 1, 4: 1, 5: 1}
 
 
+def test_a_highway_has_the_paths_of_its_arms() -> None:
+    def run(m, x):
+        gate = torch.sigmoid(m.g(x))
+        return m.a(x) * gate + x * (1 - gate)
+
+    assert depths(classifier(run, a=conv(8, 8), g=conv(8, 8))) == {2: 1, 3: 1}
+
+
 def test_an_activation_written_out_is_no_merge() -> None:
     net = classifier(lambda m, x: x * torch.sigmoid(1.702 * x))
 

@@ -15,8 +15,8 @@ from nasdepth.architecture.graph import Graph, Node
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.ops import Input, Shape
 from nasdepth.architecture.spec import Architecture, Stage, Stem
-from nasdepth.measures.bounds import Floats
-from nasdepth.measures.box import choices_of, designed
+from nasdepth.inverse.bounds import Floats
+from nasdepth.inverse.box import choices_of, designed
 from nasdepth.measures.catalogue import measure
 
 #: the scope that ends the entry of a stage

@@ -18,11 +18,11 @@ from math import ceil, inf
 from typing import Any, Final
 
 from nasdepth.architecture.spec import Architecture
-from nasdepth.measures.bounds import CLOSE
-from nasdepth.measures.box import Choice, designed
+from nasdepth.inverse.bounds import CLOSE
+from nasdepth.inverse.box import Choice, designed
+from nasdepth.inverse.question import Question, ask
+from nasdepth.inverse.routes import Found, Route, cheapest
 from nasdepth.measures.mass import cell_mass, links_for_mass
-from nasdepth.measures.question import Question, ask
-from nasdepth.measures.routes import Found, Route, cheapest
 
 _TOLERANCES: Final = (0.0, 0.005, 0.01, 0.02)
 _ROUNDED: Final = 0.02  # off by so much, a formula's rounded integers will do

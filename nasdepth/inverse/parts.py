@@ -14,10 +14,10 @@ import numpy as np
 
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.spec import Architecture, Links, Stage
-from nasdepth.measures.bounds import Floats, Layer
-from nasdepth.measures.box import Box, Choice, choices_of, designed, links_of
+from nasdepth.inverse.bounds import Floats, Layer
+from nasdepth.inverse.box import Box, Choice, choices_of, designed, links_of
+from nasdepth.inverse.vectors import Probe, joined
 from nasdepth.measures.mass import cell_mass
-from nasdepth.measures.probe import Probe, joined
 
 #: costs that are affine in the channels that a layer reads
 _AFFINE: Final = ("params", "live_params", "macs", "activations")

@@ -9,10 +9,10 @@ from typing import Final
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.registry import unknown
 from nasdepth.architecture.spec import Architecture
-from nasdepth.measures.bounds import CLOSE
-from nasdepth.measures.box import Box
+from nasdepth.inverse.bounds import CLOSE
+from nasdepth.inverse.box import Box
+from nasdepth.inverse.parts import Parts
 from nasdepth.measures.catalogue import CATALOGUE, SHOWN, measure
-from nasdepth.measures.parts import Parts
 
 #: costs of the reference that may not grow where nothing else is said
 BUDGETED: Final = ("params", "macs", "activations", "peak_memory")

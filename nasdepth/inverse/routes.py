@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nasdepth.measures.bounds import CLOSE, Bounds, Floats, Ints, Layer, useful
+from nasdepth.inverse.bounds import CLOSE, Bounds, Floats, Ints, Layer, useful
 
 _WIDTHS: Final = (300, 6000)  # partial routes kept, in a quick and a thorough pass
 _WORK: Final = 1_500_000  # extensions tried per layer

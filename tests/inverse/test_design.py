@@ -11,12 +11,13 @@ import torch
 from nasdepth.architecture.families import family, mobilenet_v2
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.spec import Architecture, Head, Stage, Stem
-from nasdepth.measures.bounds import Layer
-from nasdepth.measures.box import Box, designed, links_of
+from nasdepth.inverse import design as inverse
+from nasdepth.inverse.bounds import Layer
+from nasdepth.inverse.box import Box, designed, links_of
+from nasdepth.inverse.design import Unreachable, design
+from nasdepth.inverse.parts import Parts
+from nasdepth.inverse.routes import Found, cheapest
 from nasdepth.measures.catalogue import measure
-from nasdepth.measures.inverse import Unreachable, design
-from nasdepth.measures.parts import Parts
-from nasdepth.measures.routes import cheapest
 from nasdepth.network.build import build
 
 SETTINGS = (
@@ -404,12 +405,17 @@ def test_a_reference_without_a_mass_is_an_error() -> None:
         design(small(Stage("conv", 2, 16)))
 
 
-def test_the_reference_stands_where_nothing_less_is_found() -> None:
+def test_the_reference_stands_where_nothing_less_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = Found(None, 5.0)
+    monkeypatch.setattr(inverse, "cheapest", lambda *args, **options: lost)
+
     found = design(SMALL["basic"], tolerance=0, max_depth=2, min_width=1.0)
 
     assert found.best.architecture == SMALL["basic"]
-    assert found.best.label == "within 0 %"
-    assert found.proved
+    assert (found.best.label, found.best.bound) == ("within 0 %", 5)
+    assert not found.proved
 
 
 def test_a_known_solution_is_only_undercut() -> None:

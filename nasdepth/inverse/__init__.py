@@ -1,0 +1,1 @@
+"""The smallest network that keeps a measure of a known one."""
