@@ -7,11 +7,12 @@ without training: neighbours of the five best so far (score of the study's scree
 within its budget), begun anew from random draws every 2,000 candidates; drawing them is
 outside the timing. It is measured from nothing kept, and again with what that left.
 *Distinct* candidates are random draws; *no memory* keeps nothing from one candidate to
-the next, drawn links included. Torch builds, runs and scores some of the same ones.
+the next, drawn links included; *whole graph* is `measure(lower(...))`, likewise. Torch
+builds, runs and scores six of the same ones.
 
 All rows run in turn, `--rounds` times after a warm-up; each figure is the median, with
 the least and the greatest. `--long` is the number of candidates, no two with a common
-stage or head, over which the memory of the process is watched.
+stage, over which the memory of the process is watched; 10 million take an hour.
 """
 
 import argparse
@@ -172,10 +173,10 @@ def interleaved(rows: Rows, rounds: int) -> dict[str, list[float]]:
     return rates
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """Median seconds of three calls."""
+def seconds(call: Callable[[], object], repeats: int) -> float:
+    """Median seconds of some calls."""
     times = []
-    for _ in range(3):
+    for _ in range(repeats):
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
@@ -188,8 +189,9 @@ def depth_table() -> None:
     for name, options in {"plain": {}, "residual": {"skip": "add", "span": 2}}.items():
         for depth in DEPTHS:
             network = Architecture((Stage(depth=depth, **options),), Stem())
-            whole = seconds(lambda network=network: measure(lower(network)))
-            parts = seconds(partial(Summaries(size=0).measure, network))
+            repeats = 3 if depth > 1000 else 9
+            whole = seconds(lambda network=network: measure(lower(network)), repeats)
+            parts = seconds(partial(Summaries(size=0).measure, network), 9)
             each = f"{whole * 1e3:8.1f} ms ({whole / depth * 1e6:4.0f} us/block)"
             print(f"{depth:8} {name:10} {each:>24} {parts * 1e6:15.0f} us")
 
@@ -203,7 +205,7 @@ def resident() -> float:
 def memory_table(count: int) -> None:
     """Memory over a long stream in which every stage and every head is new."""
     known, before = Summaries(), resident()
-    print(f"\n{'candidates':>12} {'summaries':>10} {'MB above the start':>19}")
+    print(f"{'candidates':>12} {'summaries':>10} {'MB above the start':>19}")
     marks = {count // 40, count // 20, count // 10, count // 4, count // 2, count}
     for number in range(1, count + 1):
         stage = Stage(depth=1 + number % 9, width=number)
@@ -234,12 +236,16 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=200_000)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    print(
+        f"torch {torch.__version__}, one thread, {options.rounds} interleaved rounds\n"
+    )
+    # first of all, while the process holds nothing else that may go
+    memory_table(options.long)
     config = StudyConfig.model_validate(tomllib.loads(STUDY.read_text("utf-8")))
     space = Space(config.space, SHAPE, CLASSES)
     flow = stream(config, space, options.stream)
     some = draws(space, np.random.default_rng(1), 2000)
-    print(f"torch {torch.__version__}, one thread, {options.rounds} interleaved rounds")
-    print(f"stream of {len(flow):,}, {len(set(flow)):,} of them distinct\n")
+    print(f"\nstream of {len(flow):,}, {len(set(flow)):,} of them distinct\n")
     rates = interleaved(
         {**graph_rows(flow, some), **torch_rows(some[:6])}, options.rounds
     )
@@ -249,7 +255,6 @@ def main() -> None:
         ratio = ours / statistics.median(values)
         print(f"{name:46} {spread(values):>30} {ratio:14,.1f}")
     depth_table()
-    memory_table(options.long)
     times = [describe() for _ in range(options.rounds)]
     print(f"\ndescribe resnet152, whole process: {spread(times, '.2f')} s")
 

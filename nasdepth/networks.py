@@ -51,7 +51,16 @@ def graph_of(network: Network, input_shape: Shape | None = None) -> Graph:
     Raises:
         ValueError: an unknown name, a missing shape, a network that cannot be read.
     """
+    if input_shape is not None and not _is_shape(input_shape):
+        raise ValueError(
+            f"input_shape must be positive integers, but got {input_shape!r}."
+        )
     if isinstance(network, Graph):
+        if input_shape not in (None, network.shapes()[0]):
+            raise ValueError(
+                f"A graph has the shape of its images, {network.shapes()[0]}, but got "
+                f"{input_shape=}."
+            )
         return network
     if isinstance(network, nn.Module):
         if input_shape is None:
@@ -62,5 +71,15 @@ def graph_of(network: Network, input_shape: Shape | None = None) -> Graph:
         return trace(network, input_shape)
     if isinstance(network, str) and not is_named(network):
         return trace(*load(network, input_shape))
+    if not isinstance(network, str | Architecture):
+        raise ValueError(
+            "A network is a name, an architecture, a graph or a torch module, but got "
+            f"a {type(network).__name__}."
+        )
     own = named(network) if isinstance(network, str) else network
     return lower(replace(own, input_shape=input_shape) if input_shape else own)
+
+
+def _is_shape(shape: object) -> bool:
+    whole = isinstance(shape, tuple | list) and len(shape) > 0
+    return whole and all(type(side) is int and side > 0 for side in shape)  # type: ignore[attr-defined]

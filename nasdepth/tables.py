@@ -12,7 +12,7 @@ from nasdepth.architecture.spec import Architecture, Stage
 
 Form: TypeAlias = Literal["table", "json", "csv"]
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
-_UNITS: Final = ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
+_UNITS: Final = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 
 
 def render(rows: Rows, form: Form) -> str:
@@ -25,7 +25,7 @@ def render(rows: Rows, form: Form) -> str:
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Aligned columns; on a terminal the last one is cut to what fits.
+    """Aligned columns; on a terminal lines are cut to what fits, and end in "…".
 
     >>> print(table([{"name": "a", "n": "1"}, {"name": "bb", "n": "12"}]))
     name   n
@@ -45,7 +45,11 @@ def table(rows: Sequence[Mapping[str, str]]) -> str:
         )
         lines.append("  ".join(cells).rstrip())
     limit = get_terminal_size().columns if sys.stdout.isatty() else None
-    return "\n".join(line[:limit] for line in lines)
+    return "\n".join(_cut(line, limit) for line in lines)
+
+
+def _cut(line: str, limit: int | None) -> str:
+    return line if limit is None or len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def quantity(value: float | None) -> str:

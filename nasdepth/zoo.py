@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +27,7 @@ class UnknownNetwork(ValueError):
 def load(
     name: str, input_shape: Shape | None = None, *, empty: bool = True
 ) -> tuple[nn.Module, Shape]:
-    """A foreign network in evaluation mode and the shape of one image for it.
+    """A foreign network and the shape of one image for it.
 
     Weights are not loaded.
 
@@ -62,7 +63,7 @@ def load(
             f"{name} does not say the shape of its images; give it with "
             "--input channels,height,width."
         )
-    return module.eval(), wanted
+    return module, wanted
 
 
 def _from_torchvision(name: str, where: _Devices) -> tuple[nn.Module, Shape | None]:
@@ -104,18 +105,18 @@ def _callable(
         sys.path.insert(0, "")
     name = f"{path}:{attribute}"
     try:
-        found: Any = import_module(path)
+        with redirect_stdout(sys.stderr):
+            found: Any = import_module(path)
         for part in attribute.split("."):
             found = getattr(found, part)
     except ModuleNotFoundError as error:
-        if error.name and not path.startswith(error.name):
-            raise ValueError(f"{name}: {error}.") from error
-        raise UnknownNetwork(_unknown(name)) from error
+        forms = "torchvision:NAME, timm:NAME or package.module:callable"
+        raise UnknownNetwork(f"{name}: {error}; give {forms}.") from error
     except AttributeError as error:
         near = get_close_matches(attribute, dir(sys.modules[path]), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UnknownNetwork(f"{path} has no {attribute!r}.{hint}") from error
-    except Exception as error:  # whatever runs when the user's file is imported
+    except (Exception, SystemExit) as error:  # whatever the user's file does
         raise ValueError(_raised(name, error)) from error
     module = found if isinstance(found, nn.Module) else _made(found, name, where)
     shape = getattr(module, "input_shape", None)
@@ -124,10 +125,11 @@ def _callable(
 
 def _made(make: Callable[[], Any], name: str, where: _Devices) -> nn.Module:
     """The network, on the first of the devices that its constructor works on."""
-    with torch.random.fork_rng(devices=[]):
+    # standard output is for results, whatever the constructor prints
+    with torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
         try:
             module = _made_on(make, where)
-        except Exception as error:  # whatever the constructor raises
+        except (Exception, SystemExit) as error:  # whatever the constructor raises
             raise ValueError(_raised(name, error)) from error
     if not isinstance(module, nn.Module):
         kind = type(module).__name__
@@ -146,7 +148,7 @@ def _made_on(make: Callable[[], Any], where: _Devices) -> Any:
         return make()
 
 
-def _raised(name: str, error: Exception) -> str:
+def _raised(name: str, error: BaseException) -> str:
     return f"{name} raised {type(error).__name__}: {error}"
 
 

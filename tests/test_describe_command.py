@@ -23,7 +23,7 @@ def run(*arguments: str) -> Result:
 def described(*arguments: str) -> dict:
     done = run("describe", *arguments, "-f", "json")
     assert done.exit_code == 0, done.output
-    (row,) = json.loads(done.output)
+    (row,) = json.loads(done.stdout)
     return row
 
 

@@ -29,8 +29,8 @@ ORDER = {
     ),
     "measures": (
         "structure",
-        "depth",
         "cost",
+        "depth",
         "mass",
         "catalogue",
         "summaries",

@@ -59,7 +59,6 @@ def test_torchvisions_weights_are_not_filled() -> None:
 
     assert shape == (3, 224, 224)
     assert {p.device.type for p in module.parameters()} == {"meta"}
-    assert not module.training
 
 
 def test_they_are_filled_where_asked() -> None:
@@ -201,3 +200,20 @@ def test_the_top_names_are_these() -> None:
     assert isinstance(found, nasdepth.Measures)
     assert found["params"] == 8
     assert len(nasdepth.trace(nn.Linear(3, 2), (3,)).nodes) == 2
+
+
+@pytest.mark.parametrize("network", [nn.Linear, len, 5, None])
+def test_what_is_no_network_is_told(network) -> None:
+    with pytest.raises(ValueError, match="A network is a name, an architecture"):
+        describe(network, (3,))
+
+
+@pytest.mark.parametrize("shape", [(3.0, 8, 8), (-1, 8, 8), "3,8,8", 4, ()])
+def test_shapes_are_positive_integers(shape) -> None:
+    with pytest.raises(ValueError, match="input_shape must be positive integers"):
+        describe(nn.Flatten(), shape)
+
+
+def test_a_graph_has_its_own_shape() -> None:
+    with pytest.raises(ValueError, match=r"\(3, 32, 32\), but got input_shape"):
+        describe(lower(family("cifar_resnet20")), (3, 8, 8))

@@ -6,6 +6,7 @@ last one; the CIFAR ResNets use projection shortcuts (option B of He et al. 2015
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Final
 
@@ -58,7 +59,10 @@ def family(name: str) -> Architecture:
     except InvalidArchitecture:
         raise
     except (TypeError, ValueError, OverflowError) as error:
-        text = f"Network {head!r} does not take the arguments {arguments}: {error}."
+        given = signature(make).parameters.values()
+        numbers = [each.name for each in given if each.annotation in (int, float)]
+        takes = ":".join(numbers) or "no arguments"
+        text = f"Network {head!r} takes {takes}, but got {name!r}: {error}."
         raise InvalidArchitecture(text) from error
 
 
@@ -208,6 +212,9 @@ def mobilenet_v2(
         multiplier: of every width.
         settings: per stage expansion, width, blocks, stride.
     """
+    if not multiplier > 0:
+        rule = "mobilenet_v2's multiplier must be positive"
+        raise InvalidArchitecture(f"{rule}, but got {multiplier=}.")
     stages = tuple(
         Stage("inverted", n, _round8(c * multiplier), skip="add", stride=s, expansion=t)
         for t, c, n, s in settings

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nasdepth.architecture.ops import Op, Shape
+from nasdepth.architecture.ops import Conv, Op, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Opaque(Op):
         weights: learnable numbers that it holds.
         products: multiply-accumulates for one image.
         local: whether an output element sees one place of the map only.
+        pools: whether it is a pooling of the whole map or to a fixed grid.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Opaque(Op):
     weights: int = 0
     products: int = 0
     local: bool = True
+    pools: bool = False
     arity: ClassVar[int | None] = None
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
@@ -45,6 +47,21 @@ class OpaqueLayer(Opaque):
     """A transformation without an operation of its own, as a 1-d convolution."""
 
     transforms = True
+
+
+@dataclass(frozen=True, slots=True)
+class Weights(Opaque):
+    """Further learnt numbers of the operation before it, whose map it is."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Filter(Conv):
+    """A convolution with a fixed kernel, as in blurred pooling: nothing is learnt."""
+
+    transforms = False
+
+    def params(self, inputs: Sequence[Shape]) -> int:
+        return 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,9 @@ class Conv(_Later):
 
     def shape(self, inputs: Sequence[Shape]) -> Shape:
         channels, height, width = _map(inputs[0], "Conv")
-        if self.channels < 1:
-            raise InvalidGraph(f"Conv.channels must be positive, but got {self}.")
+        if self.channels < 1 or self.groups < 1:
+            name = "groups" if self.groups < 1 else "channels"
+            raise InvalidGraph(f"Conv.{name} must be positive, but got {self}.")
         if channels % self.groups or self.channels % self.groups:
             raise InvalidGraph(
                 f"Conv.groups must divide input and output channels, but got "
@@ -331,6 +332,10 @@ def _map(shape: Shape, op: str) -> Shape:
 
 
 def _windows(n: int, kernel: int, stride: int, padding: int) -> int:
+    if kernel < 1 or stride < 1:
+        raise InvalidGraph(
+            f"Kernel and stride must be positive, but got {kernel=} and {stride=}."
+        )
     windows = (n + 2 * padding - kernel) // stride + 1
     if windows < 1:
         raise InvalidGraph(

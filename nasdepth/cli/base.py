@@ -28,6 +28,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # who reads has read enough, and click ends quietly
         except (ValueError, OSError) as error:
             if ctx.params.get("debug"):
                 raise

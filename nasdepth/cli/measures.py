@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nasdepth.tables import Form
 
 #: images of a probe's batch
-_BATCH: Final = 32
+_BATCH: Final = 16
 #: columns of what a probe knows of each layer, by the probe
 _BY_LAYER: Final = {
     "gradient_norm": "gradient_norm",
@@ -69,23 +69,24 @@ def describe(
     from nasdepth.measures.description import Measures
     from nasdepth.tables import render
 
-    found = Measures(graph_of(network, shape), _convention(count))
     wanted = {name: option for name, option in sections.items() if option}
+    if form == "csv" and wanted:
+        flags = ", ".join(f"--{name}" for name in wanted)
+        raise ValueError(f"{flags}: rows of their own; choose -f table or -f json.")
+    found = Measures(graph_of(network, shape), _convention(count))
     if draw:
         from nasdepth.pictures.network import picture
 
-        picture(found.graph, draw, title=network)
-    if form == "csv" and wanted:
-        flags = ", ".join(f"--{name}" for name in wanted)
-        raise ValueError(f"{flags} has rows of its own; choose -f table or -f json.")
-    probed = _probed(network, shape) if wanted.pop("gradients", False) else {}
+        click.echo(f"Wrote {picture(found.graph, draw, title=network)}.", err=True)
+    if form == "table":
+        click.echo(_overview(network, found))
+    probing = wanted.pop("gradients", False)
     rows = {name: _SECTIONS[name](found, option) for name, option in wanted.items()}
-    rows |= probed
+    if probing:
+        rows |= _probed(network, shape)
     if form != "table":
-        head = {"network": network, **found}
-        click.echo(render([head | rows], form))
+        click.echo(render([{"network": network, **found} | rows], form))
         return
-    click.echo(_overview(network, found))
     for name, section in rows.items():
         click.echo(f"\n{name}\n{render(section, 'table')}")
 
@@ -225,6 +226,11 @@ def _probed(network: str, shape: str | None) -> dict[str, list[dict[str, Any]]]:
         from nasdepth.zoo import load
 
         subject, options["shape"] = load(network, shape_of(shape), empty=False)
+    click.echo(
+        f"Probing {_BATCH} random images with 3 seeds of weights; a large network "
+        "takes minutes on a CPU, and less with a smaller --input.",
+        err=True,
+    )
     results = probe(subject, _DYNAMICS, **options)
     gradients = [
         {

@@ -71,17 +71,22 @@ def by_scope(
     if level < 1:
         raise ValueError(f"level must be at least 1, but got {level=}.")
     structure = Structure(graph)
-    shares = path_shares(structure, convention)
-    counted = {n.scope for n in structure.ungated.graph.nodes if n.op.transforms}
     found: dict[str, list[float]] = {}
-    for scope, *costs in _costs(structure):
-        row = [float(scope in counted), shares.get(scope, 0.0), *costs]
-        total = found.setdefault(_cut(scope, level), [0.0] * len(row))
+
+    def add(scope: str, *row: float) -> None:
+        total = found.setdefault(_cut(scope, level), [0.0] * 5)
         total[:] = [a + b for a, b in zip(total, row, strict=True)]
+
+    for scope, *costs in _costs(structure):
+        add(scope, 0, 0, *costs)
+    for node in structure.ungated.graph.nodes:
+        add(node.scope, node.op.transforms, 0, 0, 0, 0)
+    for scope, expected in path_shares(structure, convention).items():
+        add(scope, 0, expected, 0, 0, 0)
     return tuple(
         Part(scope, int(layers), expected, *map(int, costs))
         for scope, (layers, expected, *costs) in found.items()
-        if layers or any(costs)
+        if layers or expected or any(costs)
     )
 
 

@@ -3,11 +3,13 @@
 from typing import Final
 
 from nasdepth.architecture.graph import Graph
-from nasdepth.architecture.opaque import Opaque
+from nasdepth.architecture.opaque import Opaque, Weights
 from nasdepth.architecture.ops import AdaptivePool, Flatten, Op, Shape
 from nasdepth.measures.structure import Structure, Undefined
 
 _FLOAT32: Final = 4  # bytes
+#: what gives its input's own map
+_VIEWS: Final = (Flatten, Weights)
 
 
 def params(graph: Graph) -> int:
@@ -52,7 +54,7 @@ def peak_memory(structure: Structure) -> int:
     nodes = structure.graph.nodes
     last = [max(readers, default=i) for i, readers in enumerate(structure.consumers)]
     for index in range(len(nodes) - 1, -1, -1):
-        if isinstance(nodes[index].op, Flatten):
+        if isinstance(nodes[index].op, _VIEWS):
             (viewed,) = nodes[index].inputs
             last[viewed] = max(last[viewed], last[index])
     alive = most = 0
@@ -87,20 +89,28 @@ def window(structure: Structure, axis: int = 0) -> tuple[int, int]:
     is left out, and so are gates.
 
     Raises:
-        Undefined: an operation mixes places of the map that lie apart.
+        Undefined: an operation mixes places of the map that lie apart, or joins a
+            pooled map with one that is not.
     """
     structure = structure.ungated
     seen: list[tuple[int, int]] = []
     pooled: list[bool] = []
     for node, inputs in zip(structure.graph.nodes, structure.live, strict=True):
-        op = node.op
-        if isinstance(op, Opaque) and not op.local:
-            raise Undefined(f"{op.kind} mixes places in {node.scope!r}.")
+        op, before = node.op, {pooled[i] for i in inputs}
+        if len(before) == 2:
+            raise Undefined(f"{node.scope!r} joins a pooled map with one that is not.")
         side, jump = max((seen[i] for i in inputs), default=(1, 1))
-        pooled.append(isinstance(op, AdaptivePool) or any(pooled[i] for i in inputs))
+        pooled.append(before == {True} or pools(op))
+        if isinstance(op, Opaque) and not (op.local or pooled[-1]):
+            raise Undefined(f"{op.kind} mixes places in {node.scope!r}.")
         kernel, stride = (1, 1) if pooled[-1] else op.window(axis)
         seen.append((side + (kernel - 1) * jump, jump * stride))
     return seen[-1]
+
+
+def pools(op: Op) -> bool:
+    """Whether an operation pools the whole map, or to a fixed grid."""
+    return isinstance(op, AdaptivePool) or (isinstance(op, Opaque) and op.pools)
 
 
 def _size(shape: Shape) -> int:
@@ -111,4 +121,4 @@ def _size(shape: Shape) -> int:
 
 
 def _held(op: Op, shape: Shape) -> int:
-    return 0 if isinstance(op, Flatten) else _size(shape)
+    return 0 if isinstance(op, _VIEWS) else _size(shape)

@@ -18,7 +18,8 @@ from math import exp, inf, log, log2
 from typing import Final
 
 from nasdepth.architecture.graph import Graph
-from nasdepth.architecture.ops import AdaptivePool, Linear, Pool
+from nasdepth.architecture.ops import Linear, Pool
+from nasdepth.measures.cost import pools
 from nasdepth.measures.structure import Structure, Undefined
 
 
@@ -112,7 +113,7 @@ def path_weights(structure: Structure, convention: DepthConvention) -> list[int]
     nodes = structure.graph.nodes
     if convention.pooling:
         for index, node in enumerate(nodes):
-            weights[index] += isinstance(node.op, Pool | AdaptivePool)
+            weights[index] += isinstance(node.op, Pool) or pools(node.op)
     if not convention.classifier:
         linear = [i for i, node in enumerate(nodes) if isinstance(node.op, Linear)]
         for index in linear[-1:]:
@@ -157,6 +158,10 @@ def attenuated_depth(
     means: list[float] = []
     weights = path_weights(structure, convention)
     for weight, inputs in zip(weights, structure.live, strict=True):
+        if len(inputs) == 1:
+            logs.append(logs[inputs[0]] + weight * tilt)
+            means.append(weight + float(means[inputs[0]]))
+            continue
         total, shares = _shares([logs[i] for i in inputs])
         logs.append(total + weight * tilt)
         arms = zip(shares, inputs, strict=True)
@@ -215,14 +220,15 @@ def path_shares(
     leaving: list[list[float]] = [[] for _ in arriving]
     leaving[-1] = [0.0]
     total = arriving[-1]
-    found = {}
+    found: dict[str, float] = {}
     for index in range(len(arriving) - 1, -1, -1):
         onward = _shares(leaving[index])[0] if leaving[index] else -inf
         for source in structure.live[index]:
             leaving[source].append(onward)
         if weights[index]:
             share = exp(arriving[index] + onward - total)
-            found[structure.graph.nodes[index].scope] = weights[index] * share
+            scope = structure.graph.nodes[index].scope
+            found[scope] = found.get(scope, 0.0) + weights[index] * share
     return dict(reversed(found.items()))
 
 
@@ -239,9 +245,10 @@ def path_count(graph: Graph) -> int:
 
 def _counted(structure: Structure, convention: DepthConvention) -> Structure:
     """The structure whose edges are paths under the convention."""
-    if not structure.has_path:
+    counted = structure if convention.gates else structure.ungated
+    if not counted.has_path:
         raise Undefined("No path leads from input to output.")
-    return structure if convention.gates else structure.ungated
+    return counted
 
 
 def _merged(arms: Sequence[PathStatistics], weight: int) -> PathStatistics:
@@ -249,7 +256,16 @@ def _merged(arms: Sequence[PathStatistics], weight: int) -> PathStatistics:
         return PathStatistics(weight, weight, weight, 0.0, weight, 0.0)
     if len(arms) == 1:
         (arm,) = arms
-        return arm if weight == 0 else arm + _merged((), weight)
+        if weight == 0:
+            return arm
+        return PathStatistics(
+            weight + arm.shortest,
+            weight + arm.longest,
+            weight + arm.mean,
+            arm.variance,
+            weight + arm.merge,
+            arm.log2_count,
+        )
     total, shares = _shares([arm.log2_count * log(2) for arm in arms])
     mean = sum(q * arm.mean for q, arm in zip(shares, arms, strict=True))
     variance = sum(

@@ -12,7 +12,9 @@ from nasdepth.measures.mass import Cell, mass_cells
 from nasdepth.measures.structure import Structure
 
 
-@dataclass(frozen=True, eq=False)  # no slots: what is computed once is cached
+@dataclass(
+    frozen=True, eq=False, repr=False
+)  # no slots: what is computed once is cached
 class Measures(Mapping[str, float | None]):
     """Measures of a network by name; None where one has no value.
 
@@ -68,6 +70,9 @@ class Measures(Mapping[str, float | None]):
     def sensitivity(self) -> dict[str, dict[str, float | None]]:
         """Depth measures under each convention, by the convention's name."""
         return sensitivity(self.graph)
+
+    def __repr__(self) -> str:
+        return f"Measures({self.values_by_name})"
 
     def __getitem__(self, name: str) -> float | None:
         CATALOGUE[name]  # an unknown name is an error that knows the nearest

@@ -113,7 +113,7 @@ def mass_cells(structure: Structure) -> tuple[Cell, ...]:
 
 def _residual(structure: Structure) -> Iterator[Cell]:
     for node in structure.graph.nodes:
-        if isinstance(node.op, Add) and len(node.inputs) == 2:
+        if len(node.inputs) == 2 and isinstance(node.op, Add):
             first, second = (structure.arm(i) for i in node.inputs)
             if first.start == second.start:
                 arms = sorted((first, second), key=lambda arm: len(arm.transformations))
@@ -155,8 +155,10 @@ def _linked(structure: Structure) -> Iterator[Cell]:
     nodes, shapes = structure.graph.nodes, structure.shapes
     cells: dict[int, list[int]] = {}
     for index, node in enumerate(nodes):
+        if len(node.inputs) < 2 or not isinstance(node.op, Concat):
+            continue
         links = [i for i in node.inputs if isinstance(nodes[i].op, Select)]
-        if not isinstance(node.op, Concat) or not links:
+        if not links:
             continue
         if len(node.inputs) - len(links) != 1:
             raise Undefined("A linked layer reads one whole layer beside its links.")

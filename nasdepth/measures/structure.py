@@ -6,7 +6,7 @@ from functools import cached_property
 from nasdepth.architecture.canonical import canonical
 from nasdepth.architecture.graph import Graph, Node
 from nasdepth.architecture.opaque import Gate, Opaque
-from nasdepth.architecture.ops import Add, Conv, Input, Shape, Zeros
+from nasdepth.architecture.ops import Add, Conv, Input, Op, Shape, Zeros
 
 
 class Undefined(ValueError):
@@ -60,8 +60,8 @@ class Structure:
         carries: list[bool] = []
         live = []
         for node in self.graph.nodes:
-            live.append(tuple(i for i in node.inputs if carries[i]))
-            carries.append(isinstance(node.op, Input) or bool(live[-1]))
+            live.append(tuple([i for i in node.inputs if carries[i]]))
+            carries.append(bool(live[-1]) or isinstance(node.op, Input))
         return tuple(live)
 
     @cached_property
@@ -105,15 +105,16 @@ class Structure:
         return len(self.graph.nodes[node].inputs) == 1
 
     def _is_pointwise(self, arm: Arm) -> bool:
-        return len(arm.transformations) == 1 and self._area(arm.transformations[0]) == 1
+        ops = self._ops(arm)
+        return len(ops) == 1 and isinstance(ops[0], Conv) and ops[0].area == 1
 
     def _is_body(self, arm: Arm) -> bool:
-        areas = [self._area(i) for i in arm.transformations]
-        return len(areas) >= 2 or any(area > 1 for area in areas)
+        ops = self._ops(arm)
+        wide = any(isinstance(op, Conv) and op.area > 1 for op in ops)
+        return len(ops) >= 2 or wide
 
-    def _area(self, node: int) -> int:
-        op = self.graph.nodes[node].op
-        return op.area if isinstance(op, Conv) else 1
+    def _ops(self, arm: Arm) -> list[Op]:
+        return [self.graph.nodes[i].op for i in arm.transformations]
 
 
 def _ungated(node: Node) -> Node:

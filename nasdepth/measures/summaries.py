@@ -21,8 +21,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from nasdepth.architecture.blocks import Style
 from nasdepth.architecture.graph import Graph
 from nasdepth.architecture.lower import Part, Place, Section, lower, parts, sections
-from nasdepth.architecture.opaque import Opaque
-from nasdepth.architecture.ops import Add, Concat, Shape
+from nasdepth.architecture.ops import AdaptivePool, Add, Concat, Shape
 from nasdepth.architecture.spec import Architecture, Head, Stage, Stem
 from nasdepth.measures import cost
 from nasdepth.measures.catalogue import CATALOGUE, Subject, measure
@@ -195,7 +194,7 @@ class Summaries:
 
     def _whole(self, architecture: Architecture) -> dict[str, float | None]:
         """Values of a network that is taken as one part."""
-        own = self._measured(lower(architecture), self._convention)
+        own = self._measured(lower(architecture), last=True)
         if own is INSEPARABLE:
             return measure(lower(architecture), None, self._convention)
         return self._values(architecture, own.row, own.peak, own.side)
@@ -217,22 +216,19 @@ class Summaries:
             return found
         total = Summary((0,) * len(self._names), 0, 1, 1, shape)
         place = key[1]
-        convention = self._convention if place.classes else self._inner
         for part in parts(section, place):
-            total = self._behind(total, part, style, convention)
+            total = self._behind(total, part, style, last=bool(place.classes))
         self._sections.put(key, total)
         return total
 
-    def _behind(
-        self, total: Summary, part: Part, style: Style, convention: DepthConvention
-    ) -> Summary:
+    def _behind(self, total: Summary, part: Part, style: Style, last: bool) -> Summary:
         """What is known so far with all repetitions of a part behind it."""
         left = part.times
         while left and total is not INSEPARABLE:
             key = (part.wire, part.value, total.shape, style)
             own = self._blocks.get(key)
             if own is None:
-                own = self._measured(part.graph(total.shape, style), convention)
+                own = self._measured(part.graph(total.shape, style), last)
                 self._blocks.put(key, own)
             # on a map of the same shape the next repetition is the same
             times = left if own.shape == total.shape else 1
@@ -240,11 +236,11 @@ class Summaries:
             left -= times
         return total
 
-    def _measured(self, graph: Graph, convention: DepthConvention) -> Summary:
-        """Summary of one part from its graph."""
+    def _measured(self, graph: Graph, last: bool) -> Summary:
+        """Summary of a part, perhaps the network's last, from its graph."""
         structure = Structure(graph)
-        subject = Subject(structure, convention)
-        if not _separable(structure):
+        subject = Subject(structure, self._convention if last else self._inner)
+        if not _separable(structure, last):
             return INSEPARABLE
         try:
             row = tuple([column(subject) for column in self._columns])
@@ -337,32 +333,29 @@ def _joined(first: Summary, second: Summary, times: int) -> Summary:
     return Summary(row, max(first.peak, second.peak), side, jump, second.shape)
 
 
-def _separable(structure: Structure) -> bool:
+def _separable(structure: Structure, last: bool) -> bool:
     """Whether a part may be measured alone.
 
-    Not without a path, and not where a merge alone reads its input: in the network it
-    could be one with a merge in front of it.
+    Not without a path; not where a merge alone reads its input, which in the network
+    may be one with a merge in front of it; and not where windows end within the
+    network, at a pooling to a fixed grid.
     """
+    ops = [node.op for node in structure.graph.nodes]
     readers = set(structure.consumers[0])
-    merges = [isinstance(structure.graph.nodes[i].op, Add | Concat) for i in readers]
-    return structure.has_path and merges != [True]
+    joins = len(readers) == 1 and isinstance(ops[readers.pop()], Add | Concat)
+    ends = not last and any(type(op) is AdaptivePool for op in ops)
+    return structure.has_path and not joins and not ends
 
 
 def _window(structure: Structure) -> tuple[int, int]:
     """Side of the window that an element of the last map sees, and that of its step.
 
     Raises:
-        Undefined: places that lie apart are mixed, or height and width differ.
+        Undefined: as `cost.window`; or height and width differ, which no one number
+            tells.
     """
-    if any(isinstance(node.op, Opaque) for node in structure.graph.nodes):
-        cost.receptive_field(structure)  # raises where places are mixed
-    structure = structure.ungated
-    ops = [node.op for node in structure.graph.nodes]
-    windows = [op.window(0) for op in ops]
-    if windows != [op.window(1) for op in ops]:
-        raise Undefined("Windows of other height than width are no one number.")
-    seen: list[tuple[int, int]] = []
-    for (kernel, stride), inputs in zip(windows, structure.live, strict=True):
-        side, jump = max([seen[i] for i in inputs], default=(1, 1))
-        seen.append((side + (kernel - 1) * jump, jump * stride))
-    return seen[-1]
+    found = cost.window(structure)
+    ops = [node.op for node in structure.ungated.graph.nodes]
+    if any(op.window(0) != op.window(1) for op in ops):
+        raise Undefined("Windows are of other height than width.")
+    return found

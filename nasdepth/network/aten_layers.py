@@ -6,13 +6,16 @@ factor is smaller than the other or was squashed into a range (squeeze-excite,
 attention weights): then the other passes through; else it is a merge too.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
+from typing import Final
 
-from nasdepth.architecture.opaque import Gate, Opaque, OpaqueLayer
+from nasdepth.architecture.opaque import Filter, Gate, Opaque, OpaqueLayer
 from nasdepth.architecture.ops import Add, Concat, Conv, Linear, Pair, Shape, Zeros
 from nasdepth.network.aten_maps import elementwise
 from nasdepth.network.call import (
+    BATCH,
     Call,
     Constant,
     Data,
@@ -35,7 +38,9 @@ def _conv(call: Call) -> Value:
     if not isinstance(call["weight"], Constant) or len(source.shape) != 3:
         return _layer(call)
     dilation = one_or_two(call["dilation"])
-    op = Conv(
+    # a fixed kernel, as in blurred pooling, transforms nothing
+    kind = Conv if call["weight"].weights else Filter
+    op = kind(
         channels=weight[0],
         kernel=one_or_two(weight[2:]),
         stride=one_or_two(call["stride"]),
@@ -62,43 +67,67 @@ def _padding(call: Call, kernel: tuple[int, ...]) -> Pair:
 @reads("conv1d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def _layer(call: Call) -> Value:
     """A transformation that has no operation of its own: seen, with its costs."""
-    weight = call.dims["weight"]
-    outer, inner = prod(call.shape), prod(data_of(call, "input").shape)
-    transposed = "transpose" in call.kind
-    products = (inner if transposed else outer) * prod(weight[1:])
-    op = OpaqueLayer(call.kind, call.shape, 0, products, local=False)
-    return call.append(op, call.data)
+    source, weight = data_of(call, "input"), call.dims["weight"]
+    places = source.shape if "transpose" in call.kind else call.shape
+    products = prod(places) * prod(weight[1:])
+    layer = OpaqueLayer(call.kind, call.shape, 0, products, local=False)
+    found = call.append(layer, [source])
+    if isinstance(call["weight"], Data):  # what makes the kernel weighs the result
+        gate = Gate(call.kind, call.shape, local=False)
+        found = call.append(gate, [found, call["weight"]])
+    return found
 
 
 @reads("linear")
 def _linear(call: Call) -> Value:
-    if not isinstance(call["weight"], Constant):
+    source, weight = call["input"], call["weight"]
+    learnt = isinstance(weight, Constant) and weight.weights
+    if not (learnt and isinstance(source, Data)):
         return _matmul(call)
-    features, source = call.dims["weight"][0], data_of(call, "input")
+    features = call.dims["weight"][0]
     found = call.append(Linear(features, call["bias"] is not None), [source])
+    if found.grid == "first":  # it runs along the width
+        found = call.opaque(found, local=False)
     # heads of attention weights that are mixed with each other are still weights
     mixed = source.squashed and found.shape == source.shape
     return replace(found, squashed=mixed)
 
 
-@reads("matmul", "mm", "bmm", "addmm", "baddbmm")
+#: names of the two matrices, by operation
+_FACTORS: Final = {
+    "linear": ("input", "weight"),
+    "matmul": ("self", "other"),
+    "mm": ("self", "mat2"),
+    "bmm": ("self", "mat2"),
+    "addmm": ("mat1", "mat2"),
+    "baddbmm": ("batch1", "batch2"),
+}
+
+
+@reads(*(kind for kind in _FACTORS if kind != "linear"))
 def _matmul(call: Call) -> Value:
-    first, second = call.values[-2:]
-    inner = next(iter(reversed(call.dims.values())))[-2:][0]
-    return _contraction(call, first, second, prod(call.shape) * inner)
+    first, second = _FACTORS[call.kind]
+    products = prod(call.shape) * call.dims[first][-1]
+    found = _contraction(call, call[first], call[second], products)
+    added = call.arguments.get("self") if call.kind in ("addmm", "baddbmm") else None
+    if isinstance(added, Data):
+        return call.append(Add(), [found, _grown(call, added)])
+    return found
 
 
 @reads("einsum")
 def _einsum(call: Call) -> Value:
-    if len(call.values) != 2:
-        return call.opaque(local=False)
-    terms = call["equation"].replace(" ", "").split("->")[0].split(",")
-    batch = call.dims["tensors"][0][0]
+    equation = call["equation"].replace(" ", "")
+    terms, _, result = equation.partition("->")
+    names = terms.split(",")
+    if "." in equation or len(names) != len(call.values) or len(names) > 2:
+        raise Unreadable(f"the equation {equation!r} is none of two named factors")
     sizes: dict[str, int] = {}
-    for term, dims in zip(terms, call.dims["tensors"], strict=True):
-        sizes.update(zip(term, dims, strict=True))
-    first, second = call.values
-    return _contraction(call, first, second, prod(sizes.values()) // batch)
+    for name, dims in zip(names, call.dims["tensors"], strict=True):
+        sizes.update(zip(name, dims, strict=True))
+    if len(names) == 1 or (result and set(sizes) == set(result)):
+        return call.opaque(local=False)  # nothing is summed: a scale, a turn
+    return _contraction(call, *call.values, prod(sizes.values()) // BATCH)  # type: ignore[call-arg, arg-type]
 
 
 def _contraction(
@@ -106,10 +135,11 @@ def _contraction(
 ) -> Data:
     """Product of matrices: a layer with a learnt one, a gate with a squashed one."""
     if not (isinstance(first, Data) and isinstance(second, Data)):
-        if call.learnt:
+        factors = [each for each in (first, second) if isinstance(each, Data)]
+        if any(each.weights for each in (first, second) if isinstance(each, Constant)):
             layer = OpaqueLayer(call.kind, call.shape, 0, products, local=False)
-            return call.append(layer, call.data)
-        return call.opaque(local=False, products=products)
+            return call.append(layer, factors)
+        return call.opaque(*factors, local=False, products=products)
     if first.squashed == second.squashed:
         return call.opaque(first, second, local=False, products=products)
     passed, gate = (second, first) if first.squashed else (first, second)
@@ -119,12 +149,13 @@ def _contraction(
 
 @reads("scaled_dot_product_attention")
 def _attention(call: Call) -> Value:
-    """Values pass; queries and keys, of which one may be learnt, weigh them."""
+    """Values pass; queries, keys and a mask weigh them, some of which may be learnt."""
     value = data_of(call, "value")
     *heads, queries, features = per_image(call.dims["query"])
     keys = call.dims["key"][-2]
     scores: Shape = (*heads, queries, keys)
-    weighing = [each for each in (call["query"], call["key"]) if isinstance(each, Data)]
+    given = (call["query"], call["key"], call["attn_mask"])
+    weighing = [each for each in given if isinstance(each, Data)]
     seen = Opaque("scores", scores, 0, prod(scores) * features, local=False)
     gate = call.append(seen, weighing)
     products = prod(scores) * value.shape[-1]
@@ -137,45 +168,82 @@ def _attention(call: Call) -> Value:
 
 @reads("add", "sub", "rsub")
 def _add(call: Call) -> Value:
-    data = call.data
-    if len(data) == 1:
-        return elementwise(call)
-    arms = [_grown(call, arm) for arm in data]
-    return call.append(Add(), arms)
+    return elementwise(call) if len(call.data) == 1 else _sum(call, call.data)
+
+
+def _sum(call: Call, arms: Sequence[Data]) -> Data:
+    found = call.append(Add(), [_grown(call, arm) for arm in arms])
+    return replace(found, squashed=all(arm.squashed for arm in arms))
 
 
 def _grown(call: Call, arm: Data) -> Data:
-    """The arm, repeated to the shape of the sum."""
+    """The arm, repeated to the shape of the result."""
     if arm.shape == call.shape:
         return arm
-    return call.append(Opaque("expand", call.shape, local=False), [arm])
+    return call.append(Opaque("expand", call.shape), [arm])
 
 
 @reads("mul")
 def _product(call: Call) -> Value:
     if len(call.data) == 1:
         return elementwise(call)
-    first, second = call.data
+    return _multiplied(call, *call.data)
+
+
+def _multiplied(call: Call, first: Data, second: Data) -> Data:
+    """Product of two maps: a gate where one is smaller or squashed, else a merge."""
     if first.node == second.node:
-        return call.opaque(first)
+        return replace(call.opaque(first), squashed=first.squashed)
     sizes = prod(first.shape), prod(second.shape)
-    if max(sizes) < prod(call.shape) or (
-        sizes[0] == sizes[1] and first.squashed == second.squashed
-    ):
-        return call.opaque(first, second)
+    both = first.squashed and second.squashed
+    alike = sizes[0] == sizes[1] and first.squashed == second.squashed
+    if alike or max(sizes) < prod(call.shape):
+        arms = (_grown(call, first), _grown(call, second))
+        return replace(call.opaque(*arms), squashed=both)
     if sizes[0] != sizes[1]:
         passed, gate = (first, second) if sizes[0] > sizes[1] else (second, first)
     else:
         passed, gate = (second, first) if first.squashed else (first, second)
-    return call.append(Gate(call.kind, call.shape), [passed, gate])
+    found = call.append(Gate("mul", call.shape), [passed, gate])
+    return replace(found, squashed=both)
 
 
 @reads("div")
 def _quotient(call: Call) -> Value:
-    """A map over a measure of itself, as in a normalization: the map passes."""
     if len(call.data) == 1:
         return elementwise(call)
-    return call.append(Gate(call.kind, call.shape), call.data)
+    return _divided(call, *call.data)
+
+
+def _divided(call: Call, first: Data, second: Data) -> Data:
+    """A map over a measure of itself, as in a normalization: the map passes."""
+    found = call.append(Gate("div", call.shape), [_grown(call, first), second])
+    return replace(found, squashed=first.squashed or second.total == first.node)
+
+
+@reads("addcmul", "addcdiv")
+def _fused(call: Call) -> Value:
+    """A map plus the product or quotient of two."""
+    factors = [each for each in (call["tensor1"], call["tensor2"]) if _is(each)]
+    if len(factors) == 2:
+        combine = _multiplied if call.kind == "addcmul" else _divided
+        factors = [combine(call, *factors)]
+    arms = [each for each in (call["self"], *factors) if _is(each)]
+    return _sum(call, arms) if len(arms) > 1 else call.opaque(*arms)
+
+
+@reads("lerp")
+def _lerp(call: Call) -> Value:
+    """Two maps, one weighed by a third and the other by what that leaves."""
+    arms = [each for each in (call["self"], call["end"]) if _is(each)]
+    weight = call["weight"]
+    if isinstance(weight, Data):
+        arms = [_multiplied(call, arm, weight) for arm in arms]
+    return _sum(call, arms) if len(arms) > 1 else call.opaque(*arms)
+
+
+def _is(value: object) -> bool:
+    return isinstance(value, Data)
 
 
 @reads("cat", "concat", "concatenate")
@@ -194,16 +262,9 @@ def _concat(call: Call) -> Value:
     return call.append(Concat(axis), parts)
 
 
-@reads(
-    "addcmul",
-    "addcdiv",
-    "stack",
-    "maximum",
-    "minimum",
-    "where",
-    "lerp",
-    "atan2",
-    "hypot",
-)
+@reads("stack", "maximum", "minimum", "where", "atan2", "hypot")
 def _merge(call: Call) -> Value:
-    return call.opaque()
+    data = call.data
+    arms = data if call.kind == "stack" else [_grown(call, arm) for arm in data]
+    squashed = all(arm.squashed for arm in data)
+    return replace(call.opaque(*arms), squashed=squashed)

@@ -12,14 +12,16 @@ from nasdepth.architecture.ops import (
     GroupNorm,
     Pool,
     Select,
-    Shape,
 )
 from nasdepth.network.call import (
     Call,
+    Choice,
     Constant,
     Data,
+    Grid,
     Unreadable,
     Value,
+    axis_of,
     data_of,
     one_or_two,
     reads,
@@ -52,21 +54,15 @@ def _group_norm(call: Call) -> Value:
     "local_response_norm",
     "native_layer_norm",
     "native_group_norm",
-    "linalg_vector_norm",
-    "norm",
-    "var",
-    "std",
-    "var_mean",
-    "std_mean",
 )
-def _statistics(call: Call) -> Value:
+def _normalized(call: Call) -> Value:
+    """Each place of the map by itself; what is shared are statistics alone."""
     seen = [call.opaque(output=i) for i in range(len(call.shapes))]
     return seen if len(seen) > 1 else seen[0]
 
 
 _NAMED: Final = {"relu": "relu", "relu6": "relu6", "silu": "silu", "tanh": "tanh"}
-_SQUASHING: Final = ("sigmoid", "hardsigmoid", "softmax", "tanh", "hardtanh", "relu6")
-_AFFINE: Final = ("mul", "div", "neg", "add", "sub", "rsub")
+_SQUASHING: Final = ("sigmoid", "hardsigmoid", "tanh", "hardtanh", "relu6")
 
 
 @reads(*_NAMED, "gelu", "elu", "hardtanh")
@@ -80,11 +76,11 @@ def _activation(call: Call) -> Value:
     if call.kind == "hardtanh" and (given["min_val"], given["max_val"]) == (0, 6):
         kind = "relu6"
     found = call.append(Activation(kind), call.data) if kind else call.opaque()
-    return replace(found, squashed=call.kind in _SQUASHING)
+    return replace(found, squashed=call.kind in _SQUASHING or call.data[0].squashed)
 
 
 @reads(
-    *("sigmoid", "hardsigmoid", "softmax", "log_softmax", "log_sigmoid", "clamp"),
+    *("sigmoid", "hardsigmoid", "log_sigmoid", "clamp"),
     *("hardswish", "leaky_relu", "prelu", "rrelu", "selu", "celu", "mish", "softplus"),
     *("softsign", "threshold", "hardshrink", "softshrink", "clamp_min", "clamp_max"),
     *("neg", "abs", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "square", "pow"),
@@ -92,18 +88,32 @@ def _activation(call: Call) -> Value:
     *("masked_fill", "nan_to_num", "bernoulli", "triu", "tril"),
 )
 def elementwise(call: Call) -> Value:
-    """One map, element by element; scaled and shifted, what was squashed stays so."""
-    if len(call.data) > 1:
-        return call.opaque()
-    squashed = call.kind in _SQUASHING or call.kind == "clamp"
-    kept = call.kind in _AFFINE and call.data[0].squashed
-    return replace(call.opaque(), squashed=squashed or kept)
+    """Maps, element by element; what was squashed stays so."""
+    data = call.data
+    squashed = call.kind in (*_SQUASHING, "clamp") or all(d.squashed for d in data)
+    total = data[0].total if len(data) == 1 else -1
+    return replace(call.opaque(), squashed=squashed, total=total)
+
+
+@reads("softmax", "log_softmax")
+def _softmax(call: Call) -> Value:
+    (source,) = call.data
+    local = not call.axes("self", call["dim"]) & source.places
+    return replace(call.opaque(local=local), squashed=True)
+
+
+@reads("glu")
+def _glu(call: Call) -> Value:
+    """One half weighs the other; both are made together, so the map is one arm."""
+    (source,) = call.data
+    return call.opaque(local=not call.axes("self", call["dim"]) & source.places)
 
 
 @reads("dropout", "feature_dropout", "alpha_dropout", "native_dropout")
 def _dropout(call: Call) -> Value:
     source, rate = call.data[0], call["p"]
-    return call.append(Dropout(rate), [source]) if rate else source
+    found = call.append(Dropout(rate), [source]) if rate else source
+    return replace(found, squashed=source.squashed, total=source.total)
 
 
 @reads("contiguous", "clone", "detach", "alias", "lift_fresh", "to", "_to_copy")
@@ -130,7 +140,7 @@ def _pool(call: Call) -> Value:
         one_or_two(call.arguments.get("dilation", 1)),
     )
     found = call.append(op, call.data)
-    return [found, Constant()] if call.kind.endswith("indices") else found
+    return [found, Choice()] if call.kind.endswith("indices") else found
 
 
 @reads("adaptive_avg_pool2d", "adaptive_max_pool2d")
@@ -138,9 +148,9 @@ def _adaptive_pool(call: Call) -> Value:
     source = call.data[0]
     height, width = call.shape[-2:]
     if call.kind == "adaptive_max_pool2d":
-        return [call.opaque(), Constant()]
+        return [call.opaque(pools=True), Choice()]
     if len(source.shape) != 3 or height != width:
-        return call.opaque(local=height == width == 1)
+        return call.opaque(pools=True)
     return call.append(AdaptivePool(height), [source])
 
 
@@ -148,20 +158,32 @@ def _adaptive_pool(call: Call) -> Value:
 def _mean(call: Call) -> Value:
     """Global average pooling where the mean runs over the whole map."""
     (source,) = call.data
-    rank = len(source.shape) + 1
-    dims = sorted(d % rank for d in call.arguments.get("dim") or ())
-    if rank != 4 or dims != [2, 3]:
-        return call.opaque()
+    axes = call.axes("self", call.arguments.get("dim"))
+    if source.grid != "first" or len(source.shape) != 3 or axes != source.places:
+        return _reduction(call)
     pooled = call.append(AdaptivePool(), [source])
     return pooled if call["keepdim"] else call.append(Flatten(), [pooled])
 
 
-@reads("sum", "amax", "amin", "max", "min", "logsumexp", "prod", "cumsum")
+@reads(
+    *("sum", "amax", "amin", "max", "min", "logsumexp", "prod", "cumsum", "norm"),
+    *("linalg_vector_norm", "var", "std", "var_mean", "std_mean"),
+)
 def _reduction(call: Call) -> Value:
+    """Over channels a place stays by itself; over the whole map it is a pooling."""
     if len(call.data) > 1:
-        return call.opaque()
-    seen: list[Data | Constant] = [call.opaque()]
-    return [*seen, Constant()] if len(call.shapes) > 1 else seen[0]
+        return call.opaque()  # the greater of two maps
+    (source,) = call.data
+    hit = call.axes("self", call.arguments.get("dim")) & source.places
+    pooled = bool(hit) and hit == source.places and call.kind != "cumsum"
+    seen = replace(
+        call.opaque(local=not hit, pools=pooled),
+        total=source.node if call.kind == "sum" else -1,
+    )
+    if call.kind in ("max", "min") and len(call.shapes) > 1:
+        return [seen, Choice()]
+    others = [call.opaque(output=i) for i in range(1, len(call.shapes))]
+    return [seen, *others] if others else seen
 
 
 # --- reshaping
@@ -182,12 +204,52 @@ def _reduction(call: Call) -> Value:
 )
 def _reshape(call: Call) -> Value:
     source = call.data[0]
-    if source.shape == call.shape and call.kind not in ("permute", "transpose"):
+    if source.shape == call.shape and call.kind not in _TURNS:
         return source
     if len(call.shape) == 1 and len(source.shape) == 3:
         return call.append(Flatten(), [source])
-    seen = call.opaque(source, local=_keeps_places(call, source.shape))
-    return replace(seen, squashed=source.squashed)
+    grid = _grid_after(call, source)
+    seen = call.opaque(source, local=bool(grid) or not source.grid)
+    return replace(seen, squashed=source.squashed, total=source.total, grid=grid)
+
+
+_TURNS: Final = ("permute", "transpose", "swapaxes", "swapdims", "movedim")
+
+
+def _grid_after(call: Call, source: Data) -> Grid:
+    """Where height and width lie then; "" where they were taken apart."""
+    before, after, axes = source.shape, call.shape, sorted(source.places)
+    if not axes or call.kind == "movedim":
+        return ""
+    if call.kind in _TURNS:
+        order = _order(call, len(before))
+        if None in order:
+            return ""
+        height, width = (order.index(axis) - len(order) for axis in axes)
+        places: dict[tuple[int, int], Grid] = {(-2, -1): "first", (-3, -2): "last"}
+        return places.get((height, width), "")
+    kept = len(after) >= 3 and before[-2:] == after[-2:]
+    if source.grid == "first" and kept:
+        return "first"
+    return source.grid if len(before) == len(after) and call.kind == "expand" else ""
+
+
+def _order(call: Call, rank: int) -> list[int | None]:
+    """Axes in their new order, for one image."""
+    seen = call.dims["self"]
+    if call.kind == "permute":
+        found = [axis_of(seen, dim) for dim in call["dims"]]
+        return [axis for axis in found if axis is not None]
+    first, second = (
+        axis_of(seen, value)
+        for name, value in call.arguments.items()
+        if name in ("dim0", "dim1", "axis0", "axis1")
+    )
+    order: list[int | None] = list(range(rank))
+    if first is None or second is None:
+        return [None]
+    order[first], order[second] = second, first
+    return order
 
 
 @reads("type_as", "expand_as", "view_as", "reshape_as")
@@ -195,16 +257,6 @@ def _like(call: Call) -> Value:
     """Of the second map only the shape or type is used."""
     first = call.values[0]
     return first if isinstance(first, Constant) else _reshape(call)
-
-
-def _keeps_places(call: Call, before: Shape) -> bool:
-    """Whether elements of one place stay together, height and width kept in order."""
-    after = call.shape
-    if call.kind in ("permute", "transpose", "swapaxes", "movedim"):
-        return True  # axes change their order, and each stays whole
-    if call.kind in ("squeeze", "unsqueeze", "expand", "expand_as"):
-        return True
-    return before[-2:] == after[-2:] and min(len(before), len(after)) >= 3
 
 
 @reads("chunk", "split", "split_with_sizes", "unbind", "tensor_split")
@@ -247,7 +299,8 @@ def _moved(call: Call) -> Value:
     local = "pad" in call.kind
     if local and all(d.shape == call.shape for d in call.data):
         return call.data[0]
-    return call.opaque(local=local)
+    squashed = all(data.squashed for data in call.data)
+    return replace(call.opaque(local=local), squashed=squashed)
 
 
 @reads("index", "gather", "take_along_dim")
@@ -258,9 +311,7 @@ def _gathered(call: Call) -> Value:
 
 
 def _along_channels(call: Call, source: Data) -> bool:
-    dim = call.arguments.get("dim", 0)
-    rank = len(source.shape) + 1
-    return rank != 4 or dim % rank == 1
+    return not call.axes("self", call.arguments.get("dim", 0)) & source.places
 
 
 # --- constants

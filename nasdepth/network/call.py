@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from nasdepth.architecture.opaque import Opaque
 from nasdepth.architecture.ops import Op, Pair, Shape
 
+Grid: TypeAlias = Literal["", "first", "last"]
 #: images in the batch that is recorded: a prime that no side of a map equals
 BATCH: Final = 23
 
@@ -36,15 +37,32 @@ class Data:
         node: its index in the graph.
         shape: for one image.
         squashed: whether it lies in a fixed range, as what gates do.
+        grid: where height and width lie: "first" behind the channels, as the last two
+            axes; "last" before them; "" where they are gone, or never were.
+        total: node that this is the sum over an axis of; -1 otherwise.
     """
 
     node: int
     shape: Shape
     squashed: bool = False
+    grid: Grid = ""
+    total: int = -1
+
+    @property
+    def places(self) -> frozenset[int]:
+        """Axes of height and width in the shape."""
+        rank = len(self.shape)
+        axes = {"first": (rank - 2, rank - 1), "last": (rank - 3, rank - 2), "": ()}
+        return frozenset(axes[self.grid])
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Indices that depend on the image; nothing is read through them."""
 
 
 #: what a call takes and gives: one value, or several
-Value: TypeAlias = Data | Constant | Sequence[Data | Constant]
+Value: TypeAlias = Data | Constant | Sequence[Data | Constant | Choice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +108,22 @@ class Call:
         return frozenset().union(*(constant.weights for constant in constants))
 
     def opaque(
-        self, *inputs: Data, local: bool = True, products: int = 0, output: int = 0
+        self,
+        *inputs: Data,
+        local: bool = True,
+        products: int = 0,
+        output: int = 0,
+        pools: bool = False,
     ) -> Data:
         """Append what carries the inputs on and weighs nothing."""
-        op = Opaque(self.kind, self.shapes[output], 0, products, local)
+        op = Opaque(self.kind, self.shapes[output], 0, products, local, pools)
         return self.append(op, inputs or self.data)
+
+    def axes(self, name: str, dims: "int | Sequence[int] | None") -> set[int | None]:
+        """Axes for one image of a tensor argument; None is the batch's."""
+        seen = self.dims[name]
+        listed = [dims] if isinstance(dims, int) else list(dims or range(len(seen)))
+        return {axis_of(seen, dim) for dim in listed}
 
 
 def _values(arguments: Any) -> Iterator[Data | Constant]:
@@ -156,3 +185,8 @@ def axis_of(dims: Sequence[int], dim: int) -> int | None:
         return dim
     at = list(dims).index(BATCH)
     return None if dim == at else dim - (dim > at)
+
+
+def holds_batch(dims: Sequence[int]) -> bool:
+    """Whether a shape has the batch, or a multiple of it, as one of its sides."""
+    return any(side % BATCH == 0 for side in dims)

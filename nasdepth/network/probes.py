@@ -164,7 +164,7 @@ for _row in _ROWS:
 
 def probe(
     network: Architecture | nn.Module,
-    names: Iterable[str] | None = None,
+    names: str | Iterable[str] | None = None,
     *,
     images: Images | None = None,
     labels: Labels | None = None,
@@ -179,7 +179,7 @@ def probe(
         network: an architecture, built and initialised for every seed (`build`); or a
             module, whose copy is drawn anew for every seed by the `reset_parameters`
             of its parts (parameters of parts without one stay as they are).
-        names: of probes; None takes all of `PROBES`.
+        names: of probes, or the one; None takes all of `PROBES`.
         images: the same for every seed, normalised; None draws them from N(0, 1).
         labels: of the images; None draws them uniformly over the classes.
         seeds: of weights, drawn images and labels, and of what a probe draws; None
@@ -192,7 +192,8 @@ def probe(
         ValueError: unknown name, no seed, labels that do not fit, a module with
             neither images nor shape, an architecture without seeds.
     """
-    rows = [PROBES[name] for name in (PROBES if names is None else names)]
+    wanted = [names] if isinstance(names, str) else names
+    rows = [PROBES[name] for name in (PROBES if wanted is None else wanted)]
     dims = _shape(network, images, labels, shape)
     if seeds is None and isinstance(network, Architecture):
         raise ValueError("An architecture has no weights: seeds must be given.")

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from nasdepth.architecture.graph import Graph, Node
-from nasdepth.architecture.opaque import Opaque
+from nasdepth.architecture.opaque import Opaque, Weights
 from nasdepth.architecture.ops import (
     Conv,
     Identity,
@@ -29,10 +29,12 @@ from nasdepth.network import aten_layers, aten_maps
 from nasdepth.network.call import (
     TABLE,
     Call,
+    Choice,
     Constant,
     Data,
     Unreadable,
     Value,
+    holds_batch,
     per_image,
 )
 from nasdepth.network.exported import (
@@ -40,8 +42,10 @@ from nasdepth.network.exported import (
     exported,
     kind_of,
     module_of,
+    namespace_of,
     place_of,
     stale_writes,
+    writes,
 )
 
 #: the parts of the table of operations that are read by
@@ -79,7 +83,7 @@ class _Reader:
         self._shapes: list[Shape] = []
         self._values: dict[Any, Any] = {}
         self._counted: set[str] = set()
-        self._scopes: set[str] = set()
+        self._scopes = {"input"}
 
     def graph(self, input_shape: Shape) -> Graph:
         """Graph of the program."""
@@ -108,26 +112,30 @@ class _Reader:
                 tensor = tensors.get(names[step.name])
                 held = tensor is not None and tensor.device.type != "meta"
                 return Constant(value=tensor if held else None)
-        return Data(0, input_shape)
+        return Data(0, input_shape, grid="first" if len(input_shape) == 3 else "")
 
     def _read(self, step: Any) -> Any:
         if step.target is getitem:
             return self._values[step.args[0]][step.args[1]]
         call = self._call(step)
-        if not call.data or step.meta.get("val") is None:
-            return self._folded(step, call)
         where = f"Cannot read {call.kind!r} {place_of(step)}"
-        if call.kind not in TABLE:
-            raise Unreadable(f"{where}.")
+        if not call.data:
+            return self._folded(step, call)
+        if namespace_of(step) not in ("aten", "") or call.kind not in TABLE:
+            if step.meta.get("val") is None and not writes(step):
+                return Constant()  # an assertion
+            part = ": it writes into a part of a tensor" if writes(step) else ""
+            raise Unreadable(f"{where}{part}.")
         if step in self._stale:
             raise Unreadable(f"{where}: it writes into a part of what is read later.")
         try:
             found = TABLE[call.kind](call)
         except (Unreadable, InvalidGraph) as error:
             raise Unreadable(f"{where}: {str(error).rstrip('.')}.") from error
-        if isinstance(found, Data) and found.shape != call.shape:
-            shapes = f"{found.shape}, where torch gives {call.shape}"
-            raise Unreadable(f"{where}: it was read as {shapes}.")
+        except Exception as error:  # a form of the call that the table has not met
+            raise Unreadable(f"{where}: {type(error).__name__}: {error}.") from error
+        if not isinstance(found, Constant):
+            _check(step, call, found, where)
         return found
 
     def _folded(self, step: Any, call: Call) -> Value:
@@ -166,7 +174,10 @@ class _Reader:
 
     def _value(self, argument: Any) -> Any:
         if isinstance(argument, torch.fx.Node):
-            return self._values[argument]
+            value = self._values[argument]
+            if isinstance(value, Choice):
+                raise Unreadable("which elements are taken depends on the image")
+            return value
         if isinstance(argument, list | tuple):
             return [self._value(each) for each in argument]
         return argument
@@ -180,17 +191,19 @@ class _Reader:
         if op.params(shapes) > held:
             op = _without_weights(op, op.shape(shapes))
         surplus = held - op.params(shapes)
-        data = self._node(step, call.kind, op, [each.node for each in inputs])
+        data = self._node(step, call.kind, op, inputs)
         if not surplus:
             return data
-        extra = Opaque("parameters", data.shape, surplus)
-        return self._node(step, "parameters", extra, [data.node])
+        return self._node(step, "parameters", Weights("", data.shape, surplus), [data])
 
-    def _node(self, step: Any, kind: str, op: Op, inputs: list[int]) -> Data:
-        shape = op.shape([self._shapes[i] for i in inputs])
-        self._nodes.append(Node(op, tuple(inputs), self._scope(step, kind)))
+    def _node(self, step: Any, kind: str, op: Op, inputs: Sequence[Data]) -> Data:
+        shape = op.shape([self._shapes[each.node] for each in inputs])
+        sources = tuple(each.node for each in inputs)
+        self._nodes.append(Node(op, sources, self._scope(step, kind)))
         self._shapes.append(shape)
-        return Data(len(self._nodes) - 1, shape)
+        grids = [each.grid for each in inputs if each.grid]
+        grid = grids[0] if grids and len(shape) >= 3 else ""
+        return Data(len(self._nodes) - 1, shape, grid=grid)
 
     def _scope(self, step: Any, kind: str) -> str:
         path, layer = module_of(step)
@@ -208,10 +221,10 @@ class _Reader:
 
     def _finished(self, step: Any) -> Graph:
         (outputs,) = step.args
-        if len(outputs) != 1:
+        if len(outputs) != 1 or not isinstance(outputs[0], torch.fx.Node):
             raise Unreadable(
                 f"A classifier gives one tensor of scores, but got {len(outputs)} "
-                "outputs."
+                f"outputs: {', '.join(type(each).__name__ for each in outputs)}."
             )
         last = self._values[outputs[0]]
         if not isinstance(last, Data):
@@ -220,6 +233,21 @@ class _Reader:
         if last.node != len(nodes) - 1:
             nodes = [*nodes, Node(Identity(), (last.node,), "output")]
         return Graph(tuple(nodes))
+
+
+def _check(step: Any, call: Call, found: Any, where: str) -> None:
+    """Refuse what was read wrongly, and what mixes images or picks some.
+
+    Raises:
+        Unreadable: that it is so.
+    """
+    if isinstance(found, Data) and found.shape != call.shape:
+        shapes = f"{found.shape}, where torch gives {call.shape}"
+        raise Unreadable(f"{where}: it was read as {shapes}.")
+    values = step.meta["val"]
+    outputs = values if isinstance(values, list | tuple) else [values]
+    if not all(holds_batch(output.shape) for output in outputs):
+        raise Unreadable(f"{where}: it mixes or picks images of the batch.")
 
 
 def _without_weights(op: Op, shape: Shape) -> Op:

@@ -12,7 +12,7 @@ from strategies import architectures, stages
 from nasdepth.architecture.blocks import PLAIN, Layers, Unit
 from nasdepth.architecture.families import NETWORKS, family
 from nasdepth.architecture.lower import Part, lower, sections
-from nasdepth.architecture.ops import Conv, InvalidGraph
+from nasdepth.architecture.ops import AdaptivePool, Conv, InvalidGraph
 from nasdepth.architecture.spec import Architecture, Head, Stage, Stem
 from nasdepth.measures.catalogue import CATALOGUE, Measure, measure
 from nasdepth.measures.depth import DEFAULT, DepthConvention
@@ -138,11 +138,19 @@ def test_repetitions_that_stride_on_one_pixel_agree(strange: Stage, side: int) -
     check(network, DEFAULT, 1000)
 
 
-@pytest.mark.parametrize("strange", [_doubled, _crossed, _oblong], indirect=True)
+def _pooled(layers: Layers, x: int, unit: Unit) -> int:
+    # what follows a pooling to a fixed grid sees no window
+    return layers.conv(layers.emit(AdaptivePool(4), x), 8, 3)
+
+
+@pytest.mark.parametrize(
+    "strange", [_doubled, _crossed, _oblong, _pooled], indirect=True
+)
 def test_a_part_that_cannot_be_measured_alone_is_measured_in_its_network(
     strange: Stage,
 ) -> None:
-    network = Architecture((strange, strange), Stem(8), input_shape=(3, 8, 8))
+    after = Stage(width=8, skip="add", span=2)
+    network = Architecture((strange, strange, after), Stem(8), input_shape=(3, 8, 8))
 
     wanted = measure(lower(network))
 

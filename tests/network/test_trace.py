@@ -325,6 +325,108 @@ def test_windows_in_the_batch_are_layers() -> None:
     assert measure(trace(net, IMAGE), ["macs"])["macs"] == 256 * (216 + 576) + 80
 
 
+def attend(m, x, weigh):
+    tokens = x.flatten(2).transpose(1, 2)
+    q, k, v = m.q(tokens), m.k(tokens), m.v(tokens)
+    y = weigh(m, q @ k.transpose(1, 2)) @ v
+    return y.transpose(1, 2).unflatten(2, (16, 16))
+
+
+@pytest.mark.parametrize(
+    "weigh",
+    [
+        lambda m, s: m.drop(s.softmax(-1)),
+        lambda m, s: s.softmax(-1).masked_fill(m.mask, 0),
+        lambda m, s: s.log_softmax(-1).exp(),
+        lambda m, s: (e := s.exp()) / e.sum(-1, keepdim=True),
+        lambda m, s: s.softmax(-1) - 0.5 * (s * 2).softmax(-1),
+    ],
+    ids=["dropped", "masked", "logarithms", "written-out", "difference"],
+)
+def test_attention_weights_stay_weights(weigh) -> None:
+    layers = {name: nn.Linear(8, 8) for name in "qkv"}
+    net = classifier(
+        lambda m, x: attend(m, x, weigh),
+        drop=nn.Dropout(0.1),
+        mask=nn.Buffer(torch.zeros(256, 256, dtype=torch.bool)),
+        **layers,
+    )
+
+    assert depths(net) == {3: 1}
+
+
+def test_a_mask_of_layers_costs() -> None:
+    def run(m, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        mask = m.a(tokens) @ m.b(tokens).transpose(1, 2)
+        y = F.scaled_dot_product_attention(tokens, tokens, tokens, attn_mask=mask)
+        return y.transpose(1, 2).unflatten(2, (16, 16))
+
+    net = classifier(run, a=nn.Linear(8, 8), b=nn.Linear(8, 8))
+    values = measure(trace(net, IMAGE), ["weighted_layers", "activations"])
+
+    assert values["weighted_layers"] == 2
+    assert values["activations"] == 256 * 8 * 3 + 10
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda m, x: torch.lerp(x, m.a(x), m.b(x).sigmoid()),
+        lambda m, x: torch.addcmul(x, m.a(x), m.b(x).sigmoid()),
+    ],
+)
+def test_fused_forms_are_those_written_out(run) -> None:
+    assert depths(classifier(run, a=conv(8, 8), b=conv(8, 8))) == {2: 1, 3: 1}
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda m, x: torch.addmm(m.b, x.mean((2, 3)), m.w)[:, :, None, None],
+        lambda m, x: (x.mean((2, 3)) @ m.w)[:, :, None, None],
+        lambda m, x: torch.einsum("bchw,cd->bdhw", x, m.w),
+        lambda m, x: torch.einsum("cd,bchw->bdhw", m.w, x),
+        lambda m, x: (
+            torch.einsum("tbc,cd->btd", x.flatten(2).permute(2, 0, 1), m.w)
+            .transpose(1, 2)
+            .unflatten(2, (16, 16))
+        ),
+    ],
+    ids=["addmm", "matmul", "einsum", "turned", "tokens"],
+)
+def test_products_with_a_learnt_matrix_are_layers(run) -> None:
+    net = classifier(
+        run, w=nn.Parameter(torch.ones(8, 8)), b=nn.Parameter(torch.ones(8))
+    )
+    values = measure(trace(net, IMAGE), ["macs"])
+    places = (values["macs"] - 256 * 216 - 80) / 64
+
+    assert depths(net) == {3: 1}
+    assert places in (1, 256)
+
+
+def test_a_scale_by_einsum_is_no_layer() -> None:
+    net = classifier(
+        lambda m, x: torch.einsum("bchw,c->bchw", x, m.w), w=nn.Parameter(torch.ones(8))
+    )
+
+    assert depths(net) == {2: 1}
+    assert measure(trace(net, IMAGE), ["macs"])["macs"] == 256 * 216 + 80
+
+
+def test_a_fixed_kernel_transforms_nothing() -> None:
+    def run(m, x):
+        return F.conv2d(x, m.blur, stride=2, groups=8)
+
+    net = classifier(run, blur=nn.Buffer(torch.ones(8, 1, 3, 3)))
+    values = measure(trace(net, IMAGE))
+
+    assert depths(net) == {2: 1}
+    assert values["receptive_field"] == 5
+    assert values["params"] == 224 + 90
+
+
 # --- weights
 
 
@@ -409,7 +511,84 @@ def test_other_convolutions_weigh_one(layer: nn.Module, params: int) -> None:
     assert measure(trace(net, IMAGE), ["params"])["params"] == 224 + 90 + params
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda m, x: x.cumsum(3),
+        lambda m, x: m.mix(x),
+        lambda m, x: x.mean(2, keepdim=True) + x,
+        lambda m, x: m.a(x.permute(0, 2, 1, 3)[:, :8]),
+        lambda m, x: x.softmax(-1),
+        lambda m, x: m.a(torch.maximum(x, x.mean((2, 3), True))),
+        lambda m, x: x.roll(1, 3),
+    ],
+)
+def test_mixed_places_have_no_window(run) -> None:
+    net = classifier(run, a=nn.Conv2d(8, 8, 1), mix=nn.Linear(16, 16))
+
+    assert measure(trace(net, IMAGE), ["receptive_field"]) == {"receptive_field": None}
+
+
+def test_layers_on_channels_last_keep_the_window() -> None:
+    def run(m, x):
+        return m.mix(m.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+    net = classifier(run, mix=nn.Linear(8, 8), norm=nn.LayerNorm(8))
+
+    assert measure(trace(net, IMAGE), ["receptive_field"]) == {"receptive_field": 3}
+
+
+@pytest.mark.parametrize("layer", [nn.AdaptiveMaxPool2d(4), nn.AdaptiveAvgPool2d(4)])
+def test_windows_end_at_a_grid(layer: nn.Module) -> None:
+    net = Classifier(nn.Sequential(layer, conv(8, 8)))
+    found = measure(trace(net, IMAGE), ["receptive_field"])
+
+    assert found == {"receptive_field": 3}
+
+
+def test_pooling_counts_in_every_form() -> None:
+    forms = [
+        lambda m, x: x.amax((2, 3), True),
+        lambda m, x: x.permute(0, 2, 3, 1).mean((1, 2), True).permute(0, 3, 1, 2),
+        lambda m, x: F.adaptive_max_pool2d(x, 1),
+        lambda m, x: F.adaptive_avg_pool2d(x, (1, 2)),
+    ]
+    counted = DepthConvention(pooling=True)
+
+    assert {tuple(depths(classifier(run), counted)) for run in forms} == {(4,)}
+
+
 # --- the module is left as it is
+
+
+def test_what_a_module_keeps_is_not_left_behind() -> None:
+    def run(m, x):
+        if not hasattr(m, "grid"):
+            m.grid = torch.ones(16)
+        m.last = m.a(x)
+        return m.last * m.grid
+
+    net = classifier(run, a=conv(8, 8))
+    trace(net, IMAGE)
+
+    assert not hasattr(net.body, "grid")
+    assert not hasattr(net.body, "last")
+    assert type(net(torch.zeros(2, *IMAGE))) is torch.Tensor
+
+
+def test_a_module_with_an_eval_of_its_own_is_left() -> None:
+    class Merging(nn.Conv2d):
+        merged = False
+
+        def train(self, mode=True):
+            self.merged = not mode
+            return super().train(mode)
+
+    net = Classifier(Merging(8, 8, 3, padding=1))
+    trace(net, IMAGE)
+
+    assert not net.body.merged
+    assert net.body.training
 
 
 def test_modes_and_random_numbers_are_left() -> None:
@@ -464,6 +643,39 @@ def writing_back(m, x):
     return m.a(x)
 
 
+def writing_pieces(m, x):
+    with_view = m.a(x)
+    with_view.chunk(2, 1)[0].add_(m.b(x)[:, :4])
+    return with_view
+
+
+def writing_out(m, x):
+    y = torch.empty_like(x)
+    torch.add(m.a(x), m.b(x), out=y)
+    return y
+
+
+def picking_images(m, x):
+    return m.a(x[:10])
+
+
+def mixing_images(m, x):
+    return x - m.a(x).mean(0, keepdim=True)
+
+
+def by_greatest(m, x):
+    return x.gather(1, m.a(x).max(1, keepdim=True)[1].expand(-1, 8, -1, -1))
+
+
+def frozen(run, **layers):
+    return classifier(run, **layers).requires_grad_(False)
+
+
+class Nothing(nn.Module):
+    def forward(self, x):
+        return None
+
+
 class Two(nn.Module):
     def forward(self, x, y):
         return x + y
@@ -487,6 +699,15 @@ class Deaf(nn.Module):
         (classifier(picking), r"'\w+' in module 'body' \(Body, test_trace.py:\d+\)"),
         (classifier(writing, a=conv(8, 8)), "writes into a part of what is read"),
         (classifier(writing_back, a=conv(8, 8)), "writes into a part of what is"),
+        (
+            frozen(writing_pieces, a=conv(8, 8), b=conv(8, 8)),
+            "'add' in module 'body' .* it writes into a part",
+        ),
+        (frozen(writing_out, a=conv(8, 8), b=conv(8, 8)), "writes into a part"),
+        (classifier(picking_images, a=conv(8, 8)), "mixes or picks images"),
+        (classifier(mixing_images, a=conv(8, 8)), "mixes or picks images"),
+        (classifier(by_greatest, a=conv(8, 8)), "depends on the image"),
+        (Nothing(), "one tensor of scores"),
         (Two(), "Cannot trace Two on images of 3,16,16"),
         (Several(), "one tensor of scores, but got 2 outputs"),
         (Deaf(), "does not depend on the image"),
