@@ -107,17 +107,18 @@ def _callable(
     try:
         with redirect_stdout(sys.stderr):
             found: Any = import_module(path)
-        for part in attribute.split("."):
-            found = getattr(found, part)
     except ModuleNotFoundError as error:
         forms = "torchvision:NAME, timm:NAME or package.module:callable"
         raise UnknownNetwork(f"{name}: {error}; give {forms}.") from error
+    except (Exception, SystemExit) as error:  # whatever the user's file does
+        raise ValueError(_raised(name, error)) from error
+    try:
+        for part in attribute.split("."):
+            found = getattr(found, part)
     except AttributeError as error:
         near = get_close_matches(attribute, dir(sys.modules[path]), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UnknownNetwork(f"{path} has no {attribute!r}.{hint}") from error
-    except (Exception, SystemExit) as error:  # whatever the user's file does
-        raise ValueError(_raised(name, error)) from error
     module = found if isinstance(found, nn.Module) else _made(found, name, where)
     shape = getattr(module, "input_shape", None)
     return module, tuple(shape) if shape else None

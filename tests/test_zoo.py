@@ -141,6 +141,23 @@ def test_what_fails_on_import_is_told(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("import math; math.no_such_thing", "raised AttributeError"),
+        ("import sys; sys.exit(0)", "raised SystemExit"),
+    ],
+)
+def test_what_a_file_raises_is_told(tmp_path, monkeypatch, line, told) -> None:
+    name = f"raising_{told.rpartition(' ')[2]}"
+    (tmp_path / f"{name}.py").write_text(line)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    with pytest.raises(ValueError, match=told):
+        load(f"{name}:make")
+
+
+@pytest.mark.parametrize(
     ("name", "near"),
     [
         ("torchvision:resnet5", "torchvision:resnet50"),

@@ -127,7 +127,8 @@ def _einsum(call: Call) -> Value:
         sizes.update(zip(name, dims, strict=True))
     if len(names) == 1 or (result and set(sizes) == set(result)):
         return call.opaque(local=False)  # nothing is summed: a scale, a turn
-    return _contraction(call, *call.values, prod(sizes.values()) // BATCH)  # type: ignore[call-arg, arg-type]
+    first, second = call.values
+    return _contraction(call, first, second, prod(sizes.values()) // BATCH)
 
 
 def _contraction(

@@ -29,10 +29,9 @@ def exported(module: nn.Module, input_shape: Shape) -> Any:
         quiet = io.StringIO()
         with warnings.catch_warnings(), redirect_stderr(quiet), redirect_stdout(quiet):
             warnings.simplefilter("ignore")
+            # not by eval(), which a module may have made its own
             for each, _ in before:
-                each.training = (
-                    False  # not eval(), which a module may have made its own
-                )
+                each.training = False
             image = torch.zeros(BATCH, *input_shape, device=device)
             return torch.export.export(module, (image,), strict=False)
     except Exception as error:  # whatever the module's own code raises

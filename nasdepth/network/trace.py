@@ -159,9 +159,8 @@ class _Reader:
     def _bound(self, step: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """Arguments and the shapes of tensors among them, by the schema's names."""
         schema = getattr(step.target, "_schema", None)
-        if (
-            schema is None
-        ):  # a Python function on numbers, or a block with its own graph
+        if schema is None:
+            # a Python function on numbers, or a block with its own graph
             given = [*step.args, *step.kwargs.values()]
             named = {str(i): argument for i, argument in enumerate(given)}
         else:
