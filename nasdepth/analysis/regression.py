@@ -2,32 +2,44 @@
 
 The signed partial correlation is the slope between what the covariates leave of
 response and predictor, both scaled to unit deviation (Frisch & Waugh 1933). Its
-interval holds every hypothesised slope that the wild bootstrap-t does not reject:
-null imposed, restricted residuals rescaled by 1/(1 - leverage), Rademacher signs,
-HC3 standard errors (Davidson & Flachaire 2008, doi:10.1016/j.jeconom.2008.08.003;
-MacKinnon & White 1985, doi:10.1016/0304-4076(85)90158-7). Fisher's z with
-n - k - 3 degrees of freedom stands beside it as a check.
+interval holds every hypothesised slope that the wild bootstrap-t of `wild` does not
+reject. Fisher's z with groups - k - 3 degrees of freedom stands beside it as a check.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-Vector: TypeAlias = npt.NDArray[np.float64]
-Interval: TypeAlias = tuple[float, float]
+from nasdepth.analysis.linear import (
+    ROUNDING,
+    Groups,
+    Interval,
+    Vector,
+    basis,
+    group_codes,
+    is_constant,
+    residual,
+    tanh_interval,
+)
+from nasdepth.analysis.wild import Design, WildBootstrap
+
+__all__ = [
+    "DRAWS",
+    "Correlation",
+    "Interval",
+    "PartialCorrelation",
+    "Vector",
+    "correlation",
+    "detectable_effect",
+    "fisher_interval",
+    "partial_correlation",
+    "required_n",
+]
 
 DRAWS = 1999
-# Of a vector's norm, what least squares leaves by rounding alone.
-_ROUNDING = 1e-7
-# Hypothesised slopes that are tried before the ends are refined by bisection.
-_SLOPES = 101
-# Draws per block times rows: bounds memory at about 32 MB an array.
-_BLOCK = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,10 @@ class PartialCorrelation:
         unexplained: Share of the predictor's variance that the covariates leave.
         value: Signed partial correlation, None where it is not estimable.
         interval: By inversion of the wild bootstrap-t with HC3.
-        fisher: Interval by Fisher's z with n - k - 3, the check.
+        fisher: Interval by Fisher's z with clusters - k - 3, the check.
+        p_value: Of a partial correlation of 0, by the test that the interval inverts.
+        clusters: Groups of rows that are independent of each other, n where no groups
+            were given; 0 where none were formed.
         problem: Why nothing could be estimated, else empty.
     """
 
@@ -72,6 +87,8 @@ class PartialCorrelation:
     value: float | None = None
     interval: Interval | None = None
     fisher: Interval | None = None
+    p_value: float | None = None
+    clusters: int = 0
     problem: str = ""
 
 
@@ -89,7 +106,7 @@ def correlation(
     if n < 4:
         return Correlation(n, problem=f"{n} rows, an interval needs at least 4")
     for name, values in (("the response", response), ("it", measure)):
-        if _constant(values):
+        if is_constant(values):
             return Correlation(n, problem=f"{name} is constant")
     pearson = float(stats.pearsonr(measure, response).statistic)
     spearman = float(stats.spearmanr(measure, response).statistic)
@@ -98,7 +115,7 @@ def correlation(
         pearson,
         fisher_interval(pearson, n, level=level),
         spearman,
-        _tanh_interval(spearman, math.sqrt((1 + spearman**2 / 2) / (n - 3)), level),
+        tanh_interval(spearman, math.sqrt((1 + spearman**2 / 2) / (n - 3)), level),
     )
 
 
@@ -109,7 +126,7 @@ def fisher_interval(
     freedom = n - covariates - 3
     if freedom < 1:
         return None
-    return _tanh_interval(value, 1 / math.sqrt(freedom), level)
+    return tanh_interval(value, 1 / math.sqrt(freedom), level)
 
 
 def partial_correlation(
@@ -117,6 +134,7 @@ def partial_correlation(
     predictor: Vector,
     covariates: Sequence[Vector],
     *,
+    groups: Groups | None = None,
     seed: int = 0,
     draws: int = DRAWS,
     level: float = 0.05,
@@ -128,37 +146,48 @@ def partial_correlation(
         predictor: One value per row.
         covariates: Vectors of one value per row; a constant is always added.
             Constant and collinear ones change nothing and are not counted.
+        groups: One label per row; rows of one label may depend on each other. None:
+            every row stands alone.
         seed: Seed of the bootstrap's signs.
         draws: Bootstrap draws; (draws + 1) * level is best an integer.
         level: The intervals cover with probability 1 - level.
+
+    Raises:
+        ValueError: There is not one label per row.
     """
     n = len(response)
+    codes, clusters = group_codes(groups, n)
     if n < 4:
         problem = f"{n} rows, at least 4 are needed"
-        return PartialCorrelation(n, len(covariates), problem=problem)
-    basis = _basis(covariates, n)
-    k = basis.shape[1] - 1
-    if n < k + 4:
-        problem = f"{n} rows, {k} covariates need at least {k + 4}"
-        return PartialCorrelation(n, k, problem=problem)
-    x, unexplained = _residual(predictor, basis)
-    y, _ = _residual(response, basis)
-    problem = _problem(response, predictor, x, y)
+        return PartialCorrelation(
+            n, len(covariates), clusters=clusters, problem=problem
+        )
+    span = basis(covariates, n)
+    k = span.shape[1] - 1
+    if clusters < k + 4:
+        units = "rows" if clusters == n else "groups of rows"
+        problem = f"{clusters} {units}, {k} covariates need at least {k + 4}"
+        return PartialCorrelation(n, k, clusters=clusters, problem=problem)
+    x, unexplained = residual(predictor, span)
+    y, _ = residual(response, span)
+    found = PartialCorrelation(n, k, unexplained, clusters=clusters)
+    problem = _degenerate(response, predictor, x, y)
     if problem:
-        return PartialCorrelation(n, k, unexplained, problem=problem)
+        return replace(found, problem=problem)
     x, y = x / np.linalg.norm(x), y / np.linalg.norm(y)
     value = float(np.clip(x @ y, -1, 1))
-    leverage = np.sum(basis**2, axis=1)
-    if np.max(leverage + x**2) > 1 - _ROUNDING:
-        problem = "one row alone decides a coefficient (leverage 1)"
-        return PartialCorrelation(n, k, unexplained, problem=problem)
-    if abs(value) > 1 - _ROUNDING:
-        problem = "the response is an exact linear function of the measures"
-        return PartialCorrelation(n, k, unexplained, problem=problem)
-    test = _WildBootstrap(x, y, basis, np.random.default_rng(seed), draws)
-    interval = test.interval(level)
-    fisher = fisher_interval(value, n, k, level=level)
-    return PartialCorrelation(n, k, unexplained, value, interval, fisher)
+    design = Design(x, span, codes, clusters)
+    problem = design.problem or _exact(value)
+    if problem:
+        return replace(found, problem=problem)
+    test = WildBootstrap(y, design, np.random.default_rng(seed), draws)
+    return replace(
+        found,
+        value=value,
+        interval=test.interval(level),
+        fisher=fisher_interval(value, clusters, k, level=level),
+        p_value=float(test.p_values(np.zeros(1))[0]),
+    )
 
 
 def required_n(
@@ -199,77 +228,11 @@ def detectable_effect(
     return math.tanh(_distance(power, level) / math.sqrt(freedom))
 
 
-class _WildBootstrap:
-    """Test of hypothesised slopes by one set of Rademacher draws.
-
-    The bootstrap response under slope b is (y - b x) f s, with signs s and
-    f = 1/(1 - leverage). Its t statistic is (a - b c) / sqrt(p - 2 b q + b^2 r)
-    with one a, c, p, q, r per draw, so a further slope costs one pass over the draws.
-    """
-
-    def __init__(
-        self,
-        x: Vector,
-        y: Vector,
-        basis: Vector,
-        generator: np.random.Generator,
-        draws: int,
-    ) -> None:
-        self.slope = float(x @ y)
-        full = np.column_stack([basis, x])
-        room = 1 - np.sum(full**2, axis=1)
-        weight = (x / room) ** 2
-        self.error = math.sqrt(float(weight @ (y - self.slope * x) ** 2))
-        factor = 1 / (1 - np.sum(basis**2, axis=1))
-        parts = []
-        size = max(1, _BLOCK // len(x))
-        for start in range(0, draws, size):
-            rows = min(size, draws - start)
-            signs = generator.integers(0, 2, (rows, len(x))) * 2.0 - 1
-            of_y, of_x = signs * (y * factor), signs * (x * factor)
-            left_y = of_y - (of_y @ full) @ full.T
-            left_x = of_x - (of_x @ full) @ full.T
-            moments = (left_y**2, left_y * left_x, left_x**2)
-            parts.append((of_y @ x, of_x @ x, *(m @ weight for m in moments)))
-        self.a, self.c, self.p, self.q, self.r = (
-            np.concatenate(part) for part in zip(*parts, strict=True)
-        )
-
-    def rejects(self, slopes: Vector, level: float) -> npt.NDArray[np.bool_]:
-        """Whether each slope is rejected by the symmetric test at the level."""
-        b = slopes[:, None]
-        variance = self.p - 2 * b * self.q + b**2 * self.r
-        drawn = (self.a - b * self.c) ** 2
-        observed = ((self.slope - b) / self.error) ** 2
-        extreme = np.sum(drawn >= observed * variance, axis=1)
-        p_value = (1 + extreme) / (1 + len(self.a))
-        return np.asarray(p_value <= level)
-
-    def interval(self, level: float) -> Interval:
-        """Least and greatest correlation in [-1, 1] that is not rejected."""
-        return self._end(-1.0, level), self._end(1.0, level)
-
-    def _end(self, outermost: float, level: float) -> float:
-        """The slope nearest to `outermost` that is not rejected, to 1e-6."""
-        slopes = np.linspace(outermost, self.slope, _SLOPES)
-        first = int(np.argmin(self.rejects(slopes, level)))
-        if first == 0:
-            return outermost
-        outside, inside = float(slopes[first - 1]), float(slopes[first])
-        while abs(outside - inside) > 1e-6:
-            middle = (outside + inside) / 2
-            if self.rejects(np.array([middle]), level)[0]:
-                outside = middle
-            else:
-                inside = middle
-        return inside
-
-
-def _problem(response: Vector, predictor: Vector, x: Vector, y: Vector) -> str:
+def _degenerate(response: Vector, predictor: Vector, x: Vector, y: Vector) -> str:
     """Why the correlation of the residuals x and y is not estimable, or empty."""
-    if _constant(response):
+    if is_constant(response):
         return "the response is constant"
-    if _constant(predictor):
+    if is_constant(predictor):
         return "it is constant"
     if not x.any():
         return "it is a linear function of the covariates"
@@ -278,44 +241,11 @@ def _problem(response: Vector, predictor: Vector, x: Vector, y: Vector) -> str:
     return ""
 
 
-def _basis(covariates: Sequence[Vector], n: int) -> Vector:
-    """Orthonormal basis of the constant and the covariates, dependent ones left out."""
-    basis = np.full((n, 1), 1 / math.sqrt(n))
-    for covariate in covariates:
-        left, _ = _residual(covariate, basis)
-        if left.any():
-            basis = np.column_stack([basis, left / np.linalg.norm(left)])
-    return basis
-
-
-def _residual(values: Vector, basis: Vector) -> tuple[Vector, float]:
-    """What the basis leaves of the values, and the share of their variance in it.
-
-    Projected twice, so that what is left is orthogonal to rounding error; exactly 0
-    where only rounding error is left.
-    """
-    centred = values - values.mean()
-    total = float(np.linalg.norm(centred))
-    if _constant(values):
-        return np.zeros_like(centred), 0.0
-    left = centred - basis @ (basis.T @ centred)
-    left -= basis @ (basis.T @ left)
-    share = float(np.linalg.norm(left)) / total
-    if share < _ROUNDING:
-        return np.zeros_like(centred), 0.0
-    return left, share**2
-
-
-def _constant(values: Vector) -> bool:
-    """Whether the values differ by rounding error alone."""
-    return bool(np.ptp(values) <= _ROUNDING * np.max(np.abs(values)))
-
-
-def _tanh_interval(value: float, error: float, level: float) -> Interval:
-    """Interval of a correlation whose Fisher z has the given standard error."""
-    centre = math.atanh(min(max(value, -1 + 1e-15), 1 - 1e-15))
-    half = float(stats.norm.isf(level / 2)) * error
-    return math.tanh(centre - half), math.tanh(centre + half)
+def _exact(value: float) -> str:
+    """Why a correlation of the residuals leaves nothing to test, or empty."""
+    if abs(value) > 1 - ROUNDING:
+        return "the response is an exact linear function of the measures"
+    return ""
 
 
 def _distance(power: float, level: float) -> float:

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from nasdepth.analysis import regression
 from nasdepth.analysis.regression import (
     Vector,
     correlation,
@@ -116,15 +115,97 @@ def test_interval_ends_where_the_brute_force_bootstrap_rejects(end: int) -> None
     assert outside <= 0.05 < inside
 
 
-def test_blocks_of_draws_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    y, x, z = sample(20, 5, effect=1.0)
-    whole = partial_correlation(y, x, z, draws=99)
+@pytest.mark.parametrize(
+    ("n", "seed", "value", "interval"),
+    [
+        (18, 11, 0.6350776071933032, (0.13077133136285923, 1.0)),
+        (40, 12, 0.29853039097827333, (0.004327343911939629, 0.6750471149935742)),
+        (300, 13, 0.44846427210934625, (0.33809666973499874, 0.5590575537767757)),
+    ],
+)
+def test_estimate_and_interval_stay_what_they_were(
+    n: int, seed: int, value: float, interval: tuple[float, float]
+) -> None:
+    found = partial_correlation(*sample(n, seed, effect=0.5), seed=seed)
 
-    monkeypatch.setattr(regression, "_BLOCK", 20 * 7)
+    assert found.value == pytest.approx(value, rel=1e-12)
+    assert found.interval == pytest.approx(interval, rel=1e-9)
 
-    assert partial_correlation(y, x, z, draws=99).interval == pytest.approx(
-        whole.interval
-    )
+
+@pytest.mark.parametrize("effect", [0.0, 0.6])
+def test_p_value_is_that_of_the_brute_force_bootstrap(effect: float) -> None:
+    y, x, z = sample(18, 4, effect=effect)
+    signs = np.random.default_rng(9).integers(0, 2, (199, 18)) * 2.0 - 1
+
+    found = partial_correlation(y, x, z, seed=9, draws=199)
+
+    assert found.p_value == brute_force_p(y, x, z, 0.0, signs)
+
+
+def test_p_value_rejects_where_the_interval_leaves_out_0() -> None:
+    rejected = 0
+    for seed in range(40):
+        found = partial_correlation(*sample(20, seed, effect=0.5), draws=199, seed=seed)
+
+        low, high = found.interval
+        assert (found.p_value <= 0.05) == (not low <= 0 <= high)
+        rejected += found.p_value <= 0.05
+    assert 0 < rejected < 40
+
+
+def test_groups_of_one_row_change_nothing() -> None:
+    y, x, z = sample(30, 14, effect=0.5)
+
+    found = partial_correlation(y, x, z, groups=[f"digest{i}" for i in range(30)])
+
+    assert found == partial_correlation(y, x, z)
+    assert found.clusters == 30
+
+
+def doubled(n: int, seed: int) -> tuple[Vector, Vector, list[Vector], list[int]]:
+    """n networks without effect, two rows each: equal measures, shared noise."""
+    y, x, z = sample(n, seed)
+    draw = np.random.default_rng(seed + 10**6)
+    rows = np.repeat(np.arange(n), 2)
+    noise = 0.3 * draw.standard_normal(2 * n)
+    return y[rows] + noise, x[rows], [c[rows] for c in z], rows.tolist()
+
+
+def test_rows_of_one_group_count_once() -> None:
+    y, x, z, groups = doubled(30, 15)
+
+    found = partial_correlation(y, x, z, groups=groups)
+    apart = partial_correlation(y, x, z)
+
+    assert found.value == apart.value
+    assert found.clusters == 30
+    assert found.fisher == fisher_interval(found.value, 30, 3)
+    assert np.ptp(found.interval) > 1.2 * np.ptp(apart.interval)
+
+
+@pytest.mark.slow
+def test_groups_hold_the_level_that_rows_do_not() -> None:
+    runs, together, apart = 1000, 0, 0
+    for run in range(runs):
+        y, x, z, groups = doubled(25, run)
+
+        with_groups = partial_correlation(y, x, z, groups=groups, draws=199, seed=run)
+        without = partial_correlation(y, x, z, draws=199, seed=run)
+
+        together += with_groups.p_value <= 0.05
+        apart += without.p_value <= 0.05
+    # three standard errors of 1,000 runs around the nominal .05
+    assert 0.03 <= together / runs <= 0.07
+    assert apart / runs > 0.1
+
+
+def test_too_few_groups_are_not_estimable() -> None:
+    y, x, z = sample(20, 8)
+
+    found = partial_correlation(y, x, z, groups=[i % 6 for i in range(20)])
+
+    assert found.problem == "6 groups of rows, 3 covariates need at least 7"
+    assert found.value is None
 
 
 def test_same_seed_gives_the_same_interval_and_another_one_does_not() -> None:
