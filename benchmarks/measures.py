@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from nasdepth import Architecture, Space, Stage, Stem, StudyConfig, build, lower
-from nasdepth.architecture.lower import draw_links
+from nasdepth.architecture.links import draw_links
 from nasdepth.architecture.spec import InvalidArchitecture
 from nasdepth.measures.catalogue import measure
 from nasdepth.measures.summaries import Summaries

@@ -23,11 +23,11 @@ from optuna.trial import Trial
 from optuna_dashboard.artifact import get_artifact_path
 from sqlalchemy.exc import SQLAlchemyError
 
-from nasdepth.analysis.claims import analyze
-from nasdepth.analysis.comparison import Comparison
+from nasdepth.analysis.answer import Analysis, analyze
 from nasdepth.analysis.figures import learning_curve, scatter
-from nasdepth.analysis.records import TrialRecord
 from nasdepth.architecture.spec import Architecture
+from nasdepth.evidence.observations import observations_of
+from nasdepth.evidence.records import TrialRecord
 from nasdepth.measures.catalogue import CATALOGUE, SHOWN
 from nasdepth.pictures.network import architecture_svg, layer_table
 
@@ -94,7 +94,7 @@ def annotate_study(
     store: FileSystemArtifactStore,
     figure_title: str,
     *,
-    comparison: Comparison | None = None,
+    analysis: Analysis | None = None,
 ) -> None:
     """Show on a study its scatter figure, best architectures and what they say.
 
@@ -105,7 +105,7 @@ def annotate_study(
         records: its finished trials.
         store: of artifacts.
         figure_title: first line of the figure.
-        comparison: of the records; None computes it with the default plan.
+        analysis: of the records; None computes it with the default plan.
     """
     figure, opening = "", ""
     try:
@@ -113,9 +113,9 @@ def annotate_study(
     except _TROUBLE as error:
         _warn(f"the scatter of study {study.study_name!r}", error)
     try:
-        opening = (comparison or analyze(records)).opening
+        opening = (analysis or analyze(records, explore=False)).opening
     except _TROUBLE as error:
-        _warn(f"the comparison of study {study.study_name!r}", error)
+        _warn(f"the analysis of study {study.study_name!r}", error)
     try:
         note = study_note(study, records, opening, figure)
         optuna_dashboard.save_note(study, note)
@@ -193,7 +193,7 @@ def study_note(
     Args:
         study: whose trials are linked to.
         records: its finished trials.
-        opening: first sentence of the comparison, or empty.
+        opening: first sentence of the analysis, or empty.
         figure: address of the scatter, or empty.
     """
     states = Counter(record.state for record in records)
@@ -229,7 +229,7 @@ def _place_figure(
     """Address of the scatter, drawn anew in the place of an earlier one."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / _SCATTER
-        scatter(records, path, title=title)
+        scatter(observations_of(records), path, title=title)
         artifact = _artifact(study, _SCATTER)
         if artifact is None:
             artifact = upload_artifact(

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from nasdepth.analysis.claims import analyze
-from nasdepth.analysis.records import TrialRecord
+from nasdepth.analysis.answer import Analysis
 from nasdepth.architecture.spec import Architecture
+from nasdepth.evidence.records import TrialRecord
 from nasdepth.measures.catalogue import SHOWN
-from nasdepth.search.storage import DEFAULT_STORAGE, records, study_config
+from nasdepth.search.storage import DEFAULT_STORAGE, records
 from nasdepth.search.workers import Fleet
 from nasdepth.tables import quantity, shorthand, table
 
@@ -114,19 +114,20 @@ def _left(done: int, open_: int, seconds: float) -> str:
     return f", about {seconds / done * open_ / 60:.0f} min left"
 
 
-def summary(study: optuna.Study, study_file: Path, storage: str) -> str:
+def summary(
+    study: optuna.Study, analysis: Analysis, study_file: Path, storage: str
+) -> str:
     """What a search ends with: the best, the regression so far, the next commands."""
     rows = records(study)
     done = [row for row in rows if row.state == "complete"]
     if not done:
         return "No trial is complete yet; the same command goes on."
     best = sorted(done, key=lambda row: -(row.accuracy or 0.0))[:5]
-    comparison = analyze(rows, study_config(study).preregistration)
     parts = (
         f"Best by validation accuracy on {rows[0].dataset}",
         table([readable(row) for row in best]),
         "",
-        str(comparison),
+        analysis.summary(),
         "",
         "Next:",
         *(f"  {c}" for c in _next_commands(study.study_name, study_file, storage)),

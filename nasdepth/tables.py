@@ -89,6 +89,7 @@ def _stage(stage: Stage) -> str:
         "cell": f" t{stage.links}",
         "parallel": f" p{stage.branches}",
         "inception": f" b{stage.branches}",
+        "residual": f" drop {stage.dropped}" if stage.dropped else "",
     }.get(stage.family, "")
     extra += f" k{stage.kernel}" if stage.kernel != 3 else ""
     return f"{name} {stage.depth}×{stage.width}{extra}"

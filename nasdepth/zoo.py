@@ -56,7 +56,10 @@ def load(
         raise UnknownNetwork(_unknown(name))
     make = _SOURCES.get(source)
     where = ("meta", "cpu") if empty else ("cpu",)
-    module, shape = make(rest, where) if make else _callable(source, rest, where)
+    if make:
+        module, shape = make(rest, where, input_shape)
+    else:
+        module, shape = _callable(source, rest, where)
     wanted = input_shape or shape
     if wanted is None:
         raise ValueError(
@@ -66,12 +69,19 @@ def load(
     return module, wanted
 
 
-def _from_torchvision(name: str, where: _Devices) -> tuple[nn.Module, Shape | None]:
+def _from_torchvision(
+    name: str, where: _Devices, wanted: Shape | None
+) -> tuple[nn.Module, Shape | None]:
     models = torchvision.models
     if name not in _torchvision_names():
         raise UnknownNetwork(_unknown(f"torchvision:{name}"))
     # their own initialization takes minutes, and nothing here reads it
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    options: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = False
+    if name.startswith("vit_") and wanted:
+        # its positions are learnt: each size of image is a network of its own
+        options["image_size"] = wanted[-1]
     module = _made(lambda: models.get_model(name, weights=None, **options), name, where)
     side = getattr(module, "image_size", None)
     if side is None:
@@ -84,7 +94,9 @@ def _side(crop: Sequence[int]) -> int:
     return int(crop[0])
 
 
-def _from_timm(name: str, where: _Devices) -> tuple[nn.Module, Shape | None]:
+def _from_timm(
+    name: str, where: _Devices, _: Shape | None
+) -> tuple[nn.Module, Shape | None]:
     try:
         timm = import_module("timm")
     except ImportError as error:
@@ -177,7 +189,9 @@ def _unknown(name: str) -> str:
     )
 
 
-_Source: TypeAlias = Callable[[str, _Devices], tuple[nn.Module, Shape | None]]
+_Source: TypeAlias = Callable[
+    [str, _Devices, Shape | None], tuple[nn.Module, Shape | None]
+]
 _SOURCES: Final[dict[str, _Source]] = {
     "torchvision": _from_torchvision,
     "timm": _from_timm,

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 # set before torch is imported: on a shared machine threads that wait for each other
 # made the tests of the network package ten times slower
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+#: invented studies and tables, as fixtures
+pytest_plugins = ("inventions",)
 GOLDEN = Path(__file__).parent / "golden"
 CI = os.environ.get("CI") == "true"
 

@@ -169,6 +169,8 @@ def stages(draw: st.DrawFn, family: str | None = None) -> Stage:
         options["links"] = draw(st.integers(0, 40))
     if block in ("bottleneck", "inverted"):
         options["expansion"] = draw(st.sampled_from([0, 0.5, 1.0, 2]))
+    if row.droppable:
+        options["dropped"] = draw(st.integers(0, depth - 1))
     if family in ("plain", "inception", "cell"):
         options["pool"] = draw(st.sampled_from([0, 2, 3]))
     return Stage(

@@ -20,12 +20,12 @@ import pytest
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from optuna.trial import Trial
 
-from nasdepth.analysis.claims import analyze
-from nasdepth.analysis.records import TrialRecord
+from nasdepth.analysis.answer import analyze
 from nasdepth.architecture.canonical import digest
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.spec import Architecture, Stage, Stem
 from nasdepth.dashboard import annotate, annotate_study, serve, study_note
+from nasdepth.evidence.records import TrialRecord
 from nasdepth.measures.catalogue import measure
 
 CURVE = (0.61, 0.72, 0.83)

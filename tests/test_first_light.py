@@ -203,8 +203,10 @@ def test_bad_study_file_is_one_line_and_writes_nothing(
             ("trials", "--storage", "sqlite:////no/where.db", "--study-name", "x"),
             "cannot be opened",
         ),
-        (("analyze",), "needs either"),
+        (("analyze",), "Give one source: --study-name, --table or --records."),
         (("analyze", "--records", "broken.json"), "broken.json"),
+        (("analyze", "--records", "absent.csv"), "absent.csv"),
+        (("analyze", "--table", "nasbench21"), "Did you mean 'nasbench201"),
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_code_2(

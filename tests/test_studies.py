@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from nasdepth.analysis.records import TrialRecord, read_csv
 from nasdepth.architecture.canonical import digest
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.spec import Architecture
+from nasdepth.evidence.records import TrialRecord, read_csv
 from nasdepth.measures.catalogue import measure
 from nasdepth.search.config import load_config
 from nasdepth.search.design import unselected

@@ -105,6 +105,7 @@ def test_quantity_is_right_to_three_digits(value):
         (Stage(depth=2, width=8), "plain 2×8"),
         (Stage(depth=2, width=8, skip="add", span=2), "residual 2×8"),
         (Stage("bottleneck", 2, 8, skip="add"), "bottleneck 2×8"),
+        (Stage("bottleneck", 4, 8, skip="add", dropped=3), "bottleneck 4×8 drop 3"),
         (Stage("inverted", 2, 8, skip="add", kernel=5), "inverted 2×8 k5"),
         (Stage(depth=4, width=8, skip="add", branches=2), "parallel 4×8 p2"),
         (Stage("inception", 1, 16, branches=3), "inception 1×16 b3"),

@@ -22,10 +22,11 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from nasdepth.analysis.records import TrialRecord
-from nasdepth.analysis.regression import Vector, correlation
-from nasdepth.analysis.sample import units_of, why_unused
+from nasdepth.evidence.observations import Observation
+from nasdepth.evidence.units import by_digest, why_unused
 from nasdepth.measures.catalogue import CATALOGUE, scale_of
+from nasdepth.statistics.linear import Vector
+from nasdepth.statistics.regression import correlation
 
 _PANELS = (
     "nominal_depth",
@@ -59,9 +60,7 @@ _FINE_TICKS = (98.5, 99, 99.3, 99.5, 99.7, 99.8, 99.9, 99.95, 99.99)
 _PIXELS_PER_INCH = 160
 
 
-def scatter(
-    records: Iterable[TrialRecord], path: str | Path, *, title: str = ""
-) -> None:
+def scatter(rows: Iterable[Observation], path: str | Path, *, title: str = "") -> None:
     """Draws accuracy against six measures, complete trials alone.
 
     The vertical axis is log error, labelled in accuracy. The unselected arm is
@@ -69,11 +68,11 @@ def scatter(
     with rows of one digest averaged.
 
     Args:
-        records: Rows of one study; those without an accuracy are left out.
+        rows: Rows of one source; those without an accuracy are left out.
         path: Where the figure goes.
         title: First line of the figure, before data set and numbers.
     """
-    rows = [r for r in records if r.state == "complete" and r.accuracy is not None]
+    rows = [r for r in rows if r.state == "complete" and r.outcomes.get("accuracy")]
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # keys are rc names
         figure = Figure(figsize=(10.5, 6.6), layout="constrained")
         grid = figure.subplots(2, 3, sharey=True, gridspec_kw={"wspace": 0.05})
@@ -119,7 +118,7 @@ def learning_curve(
         _save(figure, path)
 
 
-def _panel(axes: Axes, rows: Sequence[TrialRecord], name: str) -> None:
+def _panel(axes: Axes, rows: Sequence[Observation], name: str) -> None:
     """One measure against accuracy."""
     scale = scale_of(name)
     axes.grid(visible=True)
@@ -147,14 +146,13 @@ def _panel(axes: Axes, rows: Sequence[TrialRecord], name: str) -> None:
     axes.set_title(_spearman(known, name), fontsize=9, color=_GREY, loc="left")
 
 
-def _spearman(rows: Sequence[TrialRecord], name: str) -> str:
+def _spearman(rows: Sequence[Observation], name: str) -> str:
     """Spearman's correlation over the unselected architectures, in words."""
-    units = units_of((row for row in rows if not why_unused(row)), exact=())
-    known = [unit for unit in units if name in unit.measures]
-    accuracy = np.array([unit.accuracy for unit in known])
-    found = correlation(accuracy, np.array([unit.measures[name] for unit in known]))
+    units = by_digest((row for row in rows if not why_unused(row)), exact=())
+    known = units.where([name in unit.measures for unit in units.units])
+    found = correlation(known.outcome("accuracy"), known.measure(name))
     if found.spearman is None:
-        return f"no Spearman: {found.problem}" if known else "n = 0"
+        return f"no Spearman: {found.problem}" if len(known) else "n = 0"
     return f"Spearman {found.spearman:+.2f}, n = {found.n}"
 
 
@@ -172,7 +170,7 @@ def _marker(arm: str) -> dict[str, object]:
     }
 
 
-def _accuracy_axis(axes: Axes, rows: Sequence[TrialRecord]) -> None:
+def _accuracy_axis(axes: Axes, rows: Sequence[Observation]) -> None:
     """Log error upside down, so that better is higher, with ticks in accuracy."""
     errors = [_error(row) for row in rows] or [0.1, 0.5]
     low, high = min(errors), max(errors)
@@ -193,16 +191,17 @@ def _accuracy_axis(axes: Axes, rows: Sequence[TrialRecord]) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda e, _: f"{100 * (1 - e):.4g} %"))
 
 
-def _error(row: TrialRecord) -> float:
+def _error(row: Observation) -> float:
     """A row's error, clipped at half a validation image."""
-    images = row.validation_images or 10_000
-    return max(1 - (row.accuracy or 0.0), 0.5 / images)
+    accuracies = row.outcomes["accuracy"]
+    mean = sum(accuracies) / len(accuracies)
+    return max(1 - mean, 0.5 / (row.images or 10_000))
 
 
-def _numbers(rows: Sequence[TrialRecord]) -> str:
+def _numbers(rows: Sequence[Observation]) -> str:
     """Data set and sample in words."""
     datasets = ", ".join(sorted({row.dataset for row in rows if row.dataset}))
-    images = sorted({row.validation_images for row in rows if row.validation_images})
+    images = sorted({row.images for row in rows if row.images})
     unselected = sum(row.arm == "unselected" for row in rows)
     arms = f"{unselected} unselected, {len(rows) - unselected} from the search"
     parts = [datasets, f"n = {len(rows)} trained networks ({arms})"]
@@ -211,7 +210,7 @@ def _numbers(rows: Sequence[TrialRecord]) -> str:
     return " · ".join(filter(None, parts))
 
 
-def _legend(figure: Figure, rows: Sequence[TrialRecord]) -> None:
+def _legend(figure: Figure, rows: Sequence[Observation]) -> None:
     """Names the arms that are in the figure, below the panels."""
     words = {
         "unselected": "unselected arm (quasi-random, never pruned)",

@@ -10,6 +10,7 @@ and activates, as do He et al. 2016 (arXiv:1603.05027), Huang et al. 2017
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import pairwise
 from math import gcd
 from typing import TypeAlias
 
@@ -137,6 +138,27 @@ class Layers:
     def concat(self, *arms: int) -> int:
         """Concatenation; a single arm is itself."""
         return self.emit(_CONCAT, *arms) if len(arms) > 1 else arms[0]
+
+
+def without_shortcut(depth: int, dropped: int) -> tuple[bool, ...]:
+    """Which blocks of a residual stage lose their shortcut, spread evenly.
+
+    The first block, whose shortcut may be a projection, loses it last of all. Of the
+    D behind it, block j does where round(j k / D) passes the next integer.
+
+    >>> without_shortcut(5, 2)
+    (False, True, False, True, False)
+    >>> without_shortcut(3, 3)
+    (True, True, True)
+
+    Args:
+        depth: blocks of the stage.
+        dropped: how many lose it, at most `depth`.
+    """
+    rest = max(1, depth - 1)
+    of_rest = min(dropped, depth - 1)
+    passed = [(2 * j * of_rest + rest) // (2 * rest) for j in range(depth)]
+    return (dropped == depth, *(a < b for a, b in pairwise(passed)))
 
 
 Block: TypeAlias = Callable[[Layers, int, Unit], int]

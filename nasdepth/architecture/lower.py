@@ -3,10 +3,8 @@
 Stem, stages and head are lists of parts in series, so that a part can be lowered alone.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from hashlib import sha256
+from itertools import accumulate, chain, groupby, repeat
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from nasdepth.architecture.blocks import (
@@ -18,16 +16,18 @@ from nasdepth.architecture.blocks import (
     Style,
     Unit,
     single_conv,
+    without_shortcut,
 )
 from nasdepth.architecture.graph import Graph
+from nasdepth.architecture.links import Links
 from nasdepth.architecture.ops import (
     Activation,
     AdaptivePool,
     Dropout,
     Flatten,
+    InvalidGraph,
     Linear,
     Pool,
-    Select,
     Shape,
 )
 from nasdepth.architecture.spec import Architecture, Head, Stage, Stem
@@ -167,49 +167,6 @@ def _scope(section: Section, number: int) -> str:
     return "stem" if isinstance(section, Stem) else "head"
 
 
-class _Links:
-    """The long-range links of one stage: which channels each layer draws."""
-
-    def __init__(self, place: Place) -> None:
-        self._seed, self._number = place.seed, place.number
-
-    def select(self, layers: Layers, outputs: list[int], wanted: int) -> list[int]:
-        """Drawn channels of the layers before the last, one node per source layer."""
-        width = layers.channels(outputs[0])
-        sources = len(outputs) - 1
-        drawn = draw_links(self._seed, self._number, sources * width, wanted)
-        arms, low = [], 0
-        for source in range(sources):
-            first = source * width
-            high = bisect_left(drawn, first + width, low)
-            if high > low:
-                own = tuple([channel - first for channel in drawn[low:high]])
-                arms.append(layers.emit(Select(own), outputs[source]))
-            low = high
-        return arms
-
-
-@lru_cache(maxsize=4096)
-def draw_links(seed: int, place: int, candidates: int, wanted: int) -> tuple[int, ...]:
-    """Channels that a layer draws without replacement, sorted.
-
-    The channels 0 … candidates − 1 of all earlier layers but the last are ordered by
-    SHA-256 of "seed:stage:candidates:channel" (the number of candidates identifies
-    the layer) and the first min(wanted, candidates) taken: the same draw in every
-    version of every library. [N] leaves the generator open; this one is ours.
-
-    >>> draw_links(0, 1, 4, 9)
-    (0, 1, 2, 3)
-    """
-    if wanted >= candidates:
-        return tuple(range(candidates))
-
-    def order(channel: int) -> bytes:
-        return sha256(f"{seed}:{place}:{candidates}:{channel}".encode()).digest()
-
-    return tuple(sorted(sorted(range(candidates), key=order)[:wanted]))
-
-
 def _unit(stage: Stage, stride: int = 1) -> Unit:
     widths = stage.branch_widths
     if stage.family == "inception" and not widths:
@@ -252,17 +209,34 @@ def _plain(stage: Stage, place: Place) -> list[Part]:
 
 
 def _residual(stage: Stage, place: Place) -> list[Part]:
-    first, rest = ((stage.block, _unit(stage, s)) for s in (stage.stride, 1))
-    return _blocks(_residual_block, rest, stage.depth, first)
+    first, rest = ((stage.block, _unit(stage, s), False) for s in (stage.stride, 1))
+    if not stage.dropped:
+        return _blocks(_residual_block, rest, stage.depth, first)
+    lost = without_shortcut(stage.depth, stage.dropped)
+    units = chain([first[1]], repeat(rest[1]))
+    values = zip(repeat(stage.block), units, lost, strict=False)
+    runs = [(value, len(list(run))) for value, run in groupby(values)]
+    starts = accumulate((times for _, times in runs), initial=0)
+    return [
+        Part(_residual_block, value, "block", times, start)
+        for (value, times), start in zip(runs, starts, strict=False)
+    ]
 
 
-def _residual_block(layers: Layers, x: int, value: tuple[str, Unit]) -> int:
-    block, unit = value
+def _residual_block(layers: Layers, x: int, value: tuple[str, Unit, bool]) -> int:
+    block, unit, dropped = value
     body = RESIDUAL[block](layers, x, unit)
     changes = unit.stride > 1 or layers.channels(x) != unit.width
+    if changes and dropped:
+        raise InvalidGraph(
+            "Stage.dropped must be less than its depth where the first block takes "
+            f"{layers.channels(x)} channels to {unit.width}, but it equals the depth."
+        )
     if block == "inverted":
         # linear bottlenecks: no projection, no activation after the sum
-        return body if changes else layers.add(body, x)
+        return body if changes or dropped else layers.add(body, x)
+    if dropped:
+        return layers.act(body)
     if changes:
         with layers.scope("shortcut"):
             x = layers.conv_norm(x, unit.width, stride=unit.stride)
@@ -328,7 +302,7 @@ def _cell(stage: Stage, place: Place) -> list[Part]:
 
 def _cell_layers(layers: Layers, x: int, value: tuple[Stage, Place]) -> int:
     stage, place = value
-    links, unit = _Links(place), _unit(stage)
+    links, unit = Links(place.seed, place.number), _unit(stage)
     outputs: list[int] = []
     for index in range(stage.depth):
         with layers.scope(f"layer{index}"):
@@ -342,7 +316,7 @@ def _cell_layers(layers: Layers, x: int, value: tuple[Stage, Place]) -> int:
     return layers.norm_act(outputs[-1])
 
 
-def _linked(layers: Layers, outputs: list[int], stage: Stage, links: _Links) -> int:
+def _linked(layers: Layers, outputs: list[int], stage: Stage, links: Links) -> int:
     """All channels of the last layer beside those drawn from the ones before."""
     wanted = stage.links
     if len(outputs) < 2 or not isinstance(wanted, int) or not wanted:
@@ -353,7 +327,7 @@ def _linked(layers: Layers, outputs: list[int], stage: Stage, links: _Links) -> 
 def _linear_network(layers: Layers, x: int, value: tuple[Stage, Place]) -> int:
     """The MLPs of [N]: one cell of linear layers, the classifier its last layer."""
     stage, place = value
-    links = _Links(place)
+    links = Links(place.seed, place.number)
     outputs = [layers.emit(Flatten(), x)]
     with layers.scope("stage1"):
         outputs = [_linear(layers, outputs[0], stage.width)]

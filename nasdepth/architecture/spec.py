@@ -36,6 +36,7 @@ class Family:
         span: convolutions per skip, where the block leaves it open.
         branches: least and greatest number; None is the stage's depth.
         linked: whether links ("all" or channels a layer) have a meaning.
+        droppable: whether blocks may lose their identity shortcut.
     """
 
     blocks: tuple[str, ...]
@@ -43,11 +44,12 @@ class Family:
     span: int = 1
     branches: tuple[int, int | None] = (1, 1)
     linked: bool = False
+    droppable: bool = False
 
 
 FAMILIES: Final[Mapping[str, Family]] = {
     "plain": Family(tuple(PLAIN), "none"),
-    "residual": Family(tuple(RESIDUAL), "add", span=2),
+    "residual": Family(tuple(RESIDUAL), "add", span=2, droppable=True),
     "parallel": Family(("conv",), "add", branches=(1, None)),
     "inception": Family(tuple(BRANCHED), "none", branches=(2, 4)),
     "dense": Family(("conv", "bottleneck"), "concat", linked=True),
@@ -71,16 +73,16 @@ class Stage:
         width: output channels; in a dense block (links "all") the growth.
         branches: branches of an Inception block, or layers p of a parallel group.
         skip: "none", "add" or "concat".
-        span: convolutions per skip of an added "conv" block: 2 is residual, 1 a
-            parallel group.
+        span: convolutions per skip of an added "conv" block; 1 is a parallel group.
         links: of a concat stage, "all" (DenseNet) or t channels a layer (NN-Mass).
         kernel: side of the spatial convolutions.
         stride: 1 or 2.
         groups: groups of the spatial convolutions.
         expansion: see `Unit`; 0 is the block's own default.
-        pool: side of the max-pooling that does the stride; 0 leaves it to a
-            convolution where the family allows that.
+        pool: side of the max-pooling that does the stride; 0 leaves that to the family.
         branch_widths: Inception widths along each branch; empty splits `width`.
+        dropped: identity shortcuts that a residual stage lacks (`without_shortcut`):
+            cost and nominal depth stay, effective depth rises.
 
     Raises:
         InvalidArchitecture: a value out of range, or a combination not in `FAMILIES`.
@@ -99,6 +101,7 @@ class Stage:
     expansion: float = 0.0
     pool: int = 0
     branch_widths: tuple[tuple[int, ...], ...] = ()
+    dropped: int = 0
 
     def __post_init__(self) -> None:
         for name in ("depth", "width", "branches", "span", "kernel", "groups"):
@@ -147,13 +150,13 @@ class Stage:
             _fail("Stage", "links", "'all' or a number of channels >= 0", self.links)
         if self.links and not row.linked:
             _fail("Stage", "links", f"0 in {self.family} stages", self.links)
+        most = self.depth - (self.stride > 1) if row.droppable else 0
+        if not _is_int(self.dropped, least=0) or self.dropped > most:
+            rule = f"in [0, {most}] in this {self.family} stage"
+            _fail("Stage", "dropped", rule, self.dropped)
 
     def _check_widths(self) -> None:
-        grouped = (
-            round(self.width * self.middle)
-            if self.block == "bottleneck"
-            else self.width
-        )
+        grouped = round(self.width * (self.middle if self.block == "bottleneck" else 1))
         if grouped % self.groups:
             _fail("Stage", "groups", f"a divisor of {grouped}", self.groups)
         if self.branch_widths == ():
@@ -323,9 +326,8 @@ def _sparse(value: Any) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for each in fields(value):
         content = getattr(value, each.name)
-        default = each.default
-        if each.default_factory is not MISSING:
-            default = each.default_factory()
+        made = each.default_factory
+        default = each.default if made is MISSING else made()
         if each.name == "stages":
             kept["stages"] = [_sparse(stage) for stage in content]
         elif content != default:

@@ -3,7 +3,26 @@
 Commands import what they need when they run, so that help and `describe` are quick.
 """
 
-from nasdepth.cli import inverse, measures, networks, results, studies
+from nasdepth.cli import (
+    evidence,
+    inverse,
+    measures,
+    networks,
+    plan,
+    report,
+    results,
+    studies,
+)
 from nasdepth.cli.base import main
 
-__all__ = ["inverse", "main", "measures", "networks", "results", "studies"]
+__all__ = [
+    "evidence",
+    "inverse",
+    "main",
+    "measures",
+    "networks",
+    "plan",
+    "report",
+    "results",
+    "studies",
+]

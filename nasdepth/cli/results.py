@@ -1,4 +1,4 @@
-"""Commands about results: analyze, export, dashboard, doctor."""
+"""Commands about results: export, dashboard, doctor."""
 
 import json
 import shlex
@@ -18,47 +18,6 @@ from nasdepth.cli.base import (
 
 if TYPE_CHECKING:
     from nasdepth.tables import Form
-
-
-@main.command()
-@storage_options
-@click.option("--study-name", help="Name of the study.")
-@click.option("--records", "table", type=output_path, help="CSV of `nasdepth trials`.")
-@click.option("--figure", type=output_path, help="Write the scatter figure here.")
-@click.option("-f", "--format", "form", type=click.Choice(["table", "json"]))
-def analyze(
-    storage: str,
-    artifacts: Path | None,
-    study_name: str | None,
-    table: Path | None,
-    figure: Path | None,
-    form: str | None,
-) -> None:
-    """Does effective depth predict accuracy beyond nominal depth and size?
-
-    \b
-    Example:  nasdepth analyze --study-name fashion-mnist
-              nasdepth analyze --records records.csv --figure scatter.svg
-    """
-    from nasdepth.analysis import claims
-    from nasdepth.analysis.figures import scatter
-    from nasdepth.analysis.records import read_csv
-
-    if (study_name is None) == (table is None):
-        raise ValueError("analyze needs either --study-name or --records.")
-    if table is not None:
-        rows = read_csv(table)
-        comparison = claims.analyze_table(table)
-    else:
-        from nasdepth.search.storage import records, study_config
-
-        study = study_of(storage, study_name or "")
-        rows = records(study)
-        comparison = claims.analyze(rows, study_config(study).preregistration)
-    if figure:
-        scatter(rows, figure, title=study_name or str(table))
-    text = json.dumps(comparison.as_dict(), indent=2) if form == "json" else comparison
-    click.echo(text)
 
 
 @main.command()

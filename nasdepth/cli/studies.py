@@ -70,7 +70,7 @@ def search(
     Example:  nasdepth search studies/fashion-mnist.toml --workers 2
     """
     from nasdepth import present
-    from nasdepth.analysis.claims import analyze
+    from nasdepth.analysis.answer import analyze
     from nasdepth.dashboard import annotate_study
     from nasdepth.search import storage as stored
     from nasdepth.search import workers
@@ -101,9 +101,9 @@ def search(
     if failure := fleet.failure():
         raise click.ClickException(failure)
     rows = stored.records(study)
-    found = analyze(rows, config.preregistration)
-    annotate_study(study, rows, store, config.name, comparison=found)
-    click.echo(present.summary(study, study_file, storage))
+    found = analyze(stored.evidence(study), explore=False)
+    annotate_study(study, rows, store, config.name, analysis=found)
+    click.echo(present.summary(study, found, study_file, storage))
 
 
 def _with_options(config: "StudyConfig", options: dict[str, Any]) -> "StudyConfig":
@@ -153,7 +153,7 @@ def trials(storage: str, artifacts: Path | None, study_name: str, form: "Form") 
     \b
     Example:  nasdepth trials --study-name fashion-mnist -f csv > records.csv
     """
-    from nasdepth.analysis.records import write_csv
+    from nasdepth.evidence.records import write_csv
     from nasdepth.present import readable
     from nasdepth.search.storage import records
     from nasdepth.tables import table

@@ -146,8 +146,8 @@ class _Halton:
     """One point of the sequence per candidate, one coordinate per parameter name."""
 
     def __init__(self, config: StudyConfig, seed: Sequence[int]) -> None:
-        # at most six parameters of the network and nine of each stage
-        dimensions = 6 + 9 * config.space.stages[1]
+        # at most six parameters of the network and nine of each stage, or ten
+        dimensions = 6 + (9 + config.space.dropped) * config.space.stages[1]
         generator = np.random.default_rng(list(seed))
         self._points = qmc.Halton(dimensions, rng=generator)
         self._place: dict[str, int] = {}

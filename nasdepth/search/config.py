@@ -16,10 +16,11 @@ from pydantic import (
     model_validator,
 )
 
-from nasdepth.analysis.comparison import Preregistration
 from nasdepth.architecture.ops import ACTIVATIONS
 from nasdepth.architecture.registry import unknown
-from nasdepth.architecture.spec import NORMS
+from nasdepth.architecture.spec import FAMILIES, NORMS
+from nasdepth.evidence.observations import RECORDED
+from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.measures.catalogue import CATALOGUE
 from nasdepth.training.data import DataConfig
 from nasdepth.training.recipe import TrainingConfig
@@ -40,6 +41,12 @@ TOPOLOGIES: Final[Mapping[str, tuple[str, str]]] = {
 }
 #: what pydantic calls a key that is unknown
 _FOREIGN: Final = ("extra_forbidden", "unexpected_keyword_argument")
+#: keys younger than the first studies, at their defaults
+_YOUNGER: Final[Mapping[str, Any]] = {
+    "space.dropped": False,
+    "preregistration.covariates": [],
+    "preregistration.threshold": 0.0,
+}
 #: growths of dense stages are multiples of it above the least
 GROWTH_STEP: Final = 4
 
@@ -87,7 +94,9 @@ def _measures(weights: dict[str, float]) -> dict[str, float]:
 
 
 def _measured(plan: Preregistration) -> Preregistration:
-    for name in plan.baselines:
+    if plan.response not in RECORDED:
+        raise ValueError(unknown("response of a study", plan.response, RECORDED))
+    for name in (*plan.baselines, *plan.covariates):
         CATALOGUE[name]
     return plan
 
@@ -129,6 +138,7 @@ class SpaceConfig(_Section):
         branches: of an Inception stage.
         links: channels t that a layer of a cell draws.
         expansion: of inverted residual blocks.
+        dropped: whether blocks of residual stages may lose their identity shortcut.
         mixed: whether the stages of one network may differ in topology.
         stem: channels of the first convolution.
         stem_stride: of the first convolution; 2 halves every map.
@@ -149,12 +159,19 @@ class SpaceConfig(_Section):
     branches: Range = (2, 4)
     links: Range = (1, 48)
     expansion: Numbers = (2, 4)
+    dropped: bool = False
     mixed: bool = True
     stem: Numbers = (16,)
     stem_stride: Annotated[Numbers, AfterValidator(_strides)] = (1,)
     activation: Annotated[Names, _known(ACTIVATIONS, "activation")] = ("relu",)
     norm: Annotated[Names, _known(NORMS, "norm")] = ("batch",)
     links_seed: int = Field(0, ge=0)
+
+    @property
+    def droppable(self) -> tuple[str, ...]:
+        """Topologies whose blocks may lose their shortcut."""
+        kinds = ((name, TOPOLOGIES[name][0]) for name in self.topologies)
+        return tuple(name for name, family in kinds if FAMILIES[family].droppable)
 
     @model_validator(mode="after")
     def _whole_steps(self) -> Self:
@@ -292,8 +309,20 @@ class StudyConfig(_Section):
         return {**flat, "search.seed": self.search.seed}
 
     def digest(self) -> str:
-        """SHA-256 (hexadecimal) of what may not change."""
-        return sha256(json.dumps(self.fixed(), sort_keys=True).encode()).hexdigest()
+        """SHA-256 (hexadecimal) of what may not change.
+
+        A key that is younger than the first studies counts where it is not at its
+        default, so that a study of before keeps its digest.
+        """
+        fixed = self.fixed()
+        told = {k: v for k, v in fixed.items() if (k, v) not in _YOUNGER.items()}
+        return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+class _PlanFile(_Section):
+    """The part of a TOML file that `load_plan` reads."""
+
+    preregistration: Preregistration
 
 
 def load_config(path: Path) -> StudyConfig:
@@ -303,14 +332,33 @@ def load_config(path: Path) -> StudyConfig:
         FileNotFoundError: no such file.
         ValueError: no TOML, an unknown key (with the nearest), a value out of range.
     """
+    config = _checked(_toml(path), str(path))
+    return config if config.name else config.model_copy(update={"name": path.stem})
+
+
+def load_plan(path: Path) -> Preregistration:
+    """The [preregistration] of a TOML file: of a study, or of a published table.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no TOML, no such section, an unknown key, a value out of range.
+    """
+    section = _toml(path).get("preregistration")
+    if section is None:
+        raise ValueError(f"{path} must have a section [preregistration].")
+    try:
+        return _PlanFile(preregistration=section).preregistration
+    except ValidationError as error:
+        raise ValueError(_message(error, str(path))) from None
+
+
+def _toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"No study file {str(path)!r}.")
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}.") from error
-    config = _checked(data, str(path))
-    return config if config.name else config.model_copy(update={"name": path.stem})
 
 
 def _checked(data: dict[str, Any], place: str) -> StudyConfig:

@@ -162,6 +162,9 @@ class Space:
         elif block == "inverted":
             expansion = _choice(trial, f"{at}expansion", config.expansion)
             attributes["expansion"] = float(expansion)
+        if row.droppable and config.dropped:
+            # all but the first, whose shortcut may be a projection
+            attributes["dropped"] = trial.suggest_int(f"{at}dropped", 0, depth - 1)
         kernel = _choice(trial, f"{at}kernel", config.kernel)
         return Stage(
             block,
@@ -192,6 +195,7 @@ def _stage_params(at: str, stage: Stage) -> Params:
         "branches": stage.branches,
         "expansion": int(stage.expansion),
         "kernel": stage.kernel,
+        "dropped": stage.dropped,
     }
     return {f"{at}{name}": value for name, value in values.items()}
 

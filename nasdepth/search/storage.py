@@ -4,6 +4,7 @@ import os
 import socket
 import warnings
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from nasdepth.analysis.records import TrialRecord
 from nasdepth.architecture.registry import unknown
+from nasdepth.evidence.observations import Evidence, observations_of
+from nasdepth.evidence.records import TrialRecord
 from nasdepth.search.config import StudyConfig
 
 DEFAULT_STORAGE: Final = "sqlite:///nasdepth.db"
@@ -184,6 +186,43 @@ def record(trial: FrozenTrial, attributes: dict[str, Any]) -> TrialRecord:
         dataset=attributes.get("dataset", ""),
         config_digest=attributes.get("config_digest", ""),
         versions=outcome.get("versions", ""),
+    )
+
+
+def registration(config: StudyConfig) -> dict[str, str]:
+    """What a study keeps of its preregistration before its first trial."""
+    return {
+        "sha256": config.preregistration.digest(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def evidence(study: optuna.Study, *, threshold: float | None = None) -> Evidence:
+    """A study's trials with what was preregistered.
+
+    The plan counts as registered where its hash is the one kept before the first
+    trial; studies older than that kept the hash of their whole configuration.
+
+    Args:
+        study: one of ours.
+        threshold: accuracy to which epochs are counted; None takes the plan's.
+    """
+    config = study_config(study)
+    plan = config.preregistration
+    kept = study.user_attrs.get("preregistration")
+    if kept is not None:
+        unchanged = kept["sha256"] == plan.digest()
+        told = f"hashed before the first trial, {kept['at']}"
+    else:
+        unchanged = study.user_attrs.get("config_digest") == config.digest()
+        told = "hashed with the configuration before the first trial"
+    return Evidence(
+        name=f"study {study.study_name}",
+        observations=observations_of(
+            records(study), plan.threshold if threshold is None else threshold
+        ),
+        plan=plan,
+        registered=told if unchanged else "",
     )
 
 

@@ -20,8 +20,8 @@ from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
 from nasdepth import __version__
-from nasdepth.analysis.records import TrialRecord
 from nasdepth.architecture.spec import Architecture
+from nasdepth.evidence.records import TrialRecord
 from nasdepth.network.build import build
 from nasdepth.search.candidates import NoCandidate, Sieve
 from nasdepth.search.config import StudyConfig
@@ -34,6 +34,7 @@ from nasdepth.search.storage import (
     load_study,
     open_storage,
     record,
+    registration,
     repair,
     requeue,
     study_exists,
@@ -115,6 +116,7 @@ def open_study(
         direction="maximize",
     )
     study.set_user_attr("config_digest", config.digest())
+    study.set_user_attr("preregistration", registration(config))
     study.set_user_attr("fingerprint", dataset.fingerprint)
     study.set_user_attr("dataset", dataset.label)
     study.set_user_attr("validation_images", len(dataset.validation_labels))

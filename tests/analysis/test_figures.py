@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from nasdepth.analysis.figures import learning_curve, scatter
-from nasdepth.analysis.records import TrialRecord
+from nasdepth.evidence.observations import Evidence, Observation
 
-Study = Callable[..., list[TrialRecord]]
+Source = Callable[..., Evidence]
 
 
 @pytest.fixture
@@ -19,8 +19,13 @@ def svg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "figure.svg"
 
 
-def test_scatter_states_title_data_set_and_numbers(study: Study, svg: Path) -> None:
-    rows = study(12)
+def accurate(row: Observation, accuracy: float, **changes: object) -> Observation:
+    outcomes = {"accuracy": (accuracy,)}
+    return replace(row, outcomes=outcomes, **changes)  # type: ignore[arg-type]
+
+
+def test_scatter_states_title_data_set_and_numbers(source: Source, svg: Path) -> None:
+    rows = list(source(12).observations)
     rows[0] = replace(rows[0], arm="search")
 
     scatter(rows, svg, title="My study")
@@ -33,20 +38,33 @@ def test_scatter_states_title_data_set_and_numbers(study: Study, svg: Path) -> N
     assert "5,000 validation images" in text
 
 
-def test_scatter_correlates_the_unselected_arm_alone(study: Study, svg: Path) -> None:
+def test_scatter_correlates_the_unselected_arm_alone(source: Source, svg: Path) -> None:
     rows = [
-        replace(row, measures={"params": 10.0 + i}, accuracy=0.5 + i / 100)
-        for i, row in enumerate(study(12))
+        accurate(row, 0.5 + i / 100, measures={"params": 10.0 + i})
+        for i, row in enumerate(source(12).observations)
     ]
-    rows[0] = replace(rows[0], arm="search", accuracy=0.99)
+    rows[0] = accurate(rows[0], 0.99, arm="search")
 
     scatter(rows, svg)
 
     assert "Spearman +1.00, n = 11" in svg.read_text()
 
 
-def test_scatter_says_what_was_not_recorded(study: Study, svg: Path) -> None:
-    scatter(study(12), svg)
+def test_scatter_correlates_architectures_and_not_trainings(
+    source: Source, svg: Path
+) -> None:
+    rows = source(12).observations
+
+    scatter([*rows, *rows], svg)
+
+    text = svg.read_text()
+    assert "n = 24 trained networks" in text
+    assert text.count(", n = 12<") == 5
+    assert ", n = 24<" not in text
+
+
+def test_scatter_says_what_was_not_recorded(source: Source, svg: Path) -> None:
+    scatter(source(12).observations, svg)
 
     assert svg.read_text().count("not recorded") == 1
 
@@ -55,31 +73,46 @@ def test_scatter_says_what_was_not_recorded(study: Study, svg: Path) -> None:
     ("n", "accuracy"), [(0, None), (1, 0.5), (2, 0.0), (9, 1.0), (9, None)]
 )
 def test_scatter_is_drawn_for_any_study(
-    study: Study, tmp_path: Path, n: int, accuracy: float | None
+    source: Source, tmp_path: Path, n: int, accuracy: float | None
 ) -> None:
-    rows = study(n)
+    rows = list(source(n).observations)
     if accuracy is not None:
-        rows = [replace(row, accuracy=accuracy) for row in rows]
+        rows = [accurate(row, accuracy) for row in rows]
 
     scatter(rows, tmp_path / "figure.svg")
 
     assert (tmp_path / "figure.svg").stat().st_size > 1000
 
 
-def test_pruned_and_failed_rows_are_not_drawn(study: Study, svg: Path) -> None:
-    rows = study(3)
+@pytest.mark.parametrize("value", [-5.0, 0.0])
+def test_scatter_draws_sizes_that_have_no_logarithm(
+    source: Source, tmp_path: Path, value: float
+) -> None:
+    rows = [
+        replace(row, measures={"params": value, "nn_mass": 50.0, "macs": None})
+        for row in source(9).observations
+    ]
+
+    scatter(rows, tmp_path / "figure.svg")
+
+    assert (tmp_path / "figure.svg").stat().st_size > 1000
+
+
+def test_pruned_failed_and_other_rows_are_not_drawn(source: Source, svg: Path) -> None:
+    rows = list(source(4).observations)
     rows[0] = replace(rows[0], state="pruned")
-    rows[1] = replace(rows[1], state="failed", accuracy=None)
+    rows[1] = replace(rows[1], state="failed", outcomes={})
+    rows[2] = replace(rows[2], outcomes={"train_loss": (0.5,)})
 
     scatter(rows, svg)
 
     assert "n = 1 trained networks" in svg.read_text()
 
 
-def test_same_rows_give_the_same_file(study: Study, tmp_path: Path) -> None:
+def test_same_rows_give_the_same_file(source: Source, tmp_path: Path) -> None:
     files = [tmp_path / "a.svg", tmp_path / "b.svg"]
     for file in files:
-        scatter(study(9), file)
+        scatter(source(9).observations, file)
 
     assert files[0].read_bytes() == files[1].read_bytes()
 

@@ -11,7 +11,8 @@ from strategies import architectures
 
 from nasdepth.architecture.families import family
 from nasdepth.architecture.graph import Graph
-from nasdepth.architecture.lower import draw_links, lower
+from nasdepth.architecture.links import draw_links
+from nasdepth.architecture.lower import lower
 from nasdepth.architecture.ops import (
     Activation,
     Add,

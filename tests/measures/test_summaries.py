@@ -72,7 +72,8 @@ def test_depth_and_small_images_change_nothing_about_that(
     some: list[Stage], depth: int, side: int, convention: DepthConvention, size: int
 ) -> None:
     # repeated blocks, remainders of groups, maps that end up too small
-    deep = tuple(replace(stage, depth=max(depth, stage.branches)) for stage in some)
+    least = ((stage, max(stage.branches, stage.dropped + 1)) for stage in some)
+    deep = tuple(replace(stage, depth=max(depth, most)) for stage, most in least)
     architecture = Architecture(deep, Stem(8), input_shape=(3, side, side))
 
     check(architecture, convention, size)

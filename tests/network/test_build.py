@@ -40,10 +40,13 @@ from nasdepth.network.build import build, initialize
 ROWS = [(family, block) for family, row in FAMILIES.items() for block in row.blocks]
 
 
-def small(family: str, block: str, norm: str, activation: str) -> Architecture:
+def small(
+    family: str, block: str, norm: str, activation: str, dropped: int = 0
+) -> Architecture:
     """An architecture of two stages of one family, the second one strided."""
     row = FAMILIES[family]
     options: dict[str, object] = {"skip": row.skip, "branches": row.branches[0]}
+    options["dropped"] = dropped
     if row.skip == "add" and block == "conv":
         options["span"] = row.span
     if row.linked:
@@ -64,9 +67,15 @@ ALL = [
     for row, norm, activation in product(ROWS, NORMS, ACTIVATIONS)
     if (act := activation)
 ]
+DROPPED = [
+    pytest.param(small(*row, norm, "relu", dropped=1), id=f"{'-'.join(row)}-{norm}-1")
+    for row, norm in product(ROWS, NORMS)
+    if FAMILIES[row[0]].droppable
+]
+ALL += DROPPED
 ONE_EACH = [
     pytest.param(small(*row, "batch", "relu"), id="-".join(row)) for row in ROWS
-]
+] + DROPPED[::3]
 
 
 def images(architecture: Architecture, batch: int = 2) -> torch.Tensor:

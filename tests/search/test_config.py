@@ -5,7 +5,9 @@ from typing import Any, get_args
 
 import pytest
 
-from nasdepth.search.config import TOPOLOGIES, StudyConfig, load_config
+from nasdepth.evidence.preregistration import Preregistration
+from nasdepth.evidence.records import read_csv
+from nasdepth.search.config import TOPOLOGIES, StudyConfig, load_config, load_plan
 from nasdepth.search.screen import SAMPLERS
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -251,3 +253,94 @@ def test_samplers_of_a_study_file_are_those_registered():
     choices = get_args(field.model_fields["sampler"].annotation)
 
     assert set(choices) == set(SAMPLERS)
+
+
+def test_study_of_before_keeps_its_digest():
+    config = load_config(STUDIES / "cifar10-arm.toml")
+    rows = read_csv(STUDIES / "cifar10-arm" / "records.csv")
+
+    assert config.digest().startswith("bc1d8ddbeb45")
+    assert {row.config_digest for row in rows} == {config.digest()}
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "[space]\ndropped = true",
+        '[preregistration]\ncovariates = ["activations"]',
+        "[preregistration]\nthreshold = 0.5",
+    ],
+)
+def test_younger_key_changes_the_digest_where_it_is_not_at_its_default(
+    section, tmp_path
+):
+    before, after = parsed(DIGITS, tmp_path), parsed(f"{DIGITS}{section}\n", tmp_path)
+
+    assert before.digest() != after.digest()
+
+
+def plan_of(folder: Path, text: str) -> Preregistration:
+    path = folder / "plan.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_plan(path)
+
+
+def test_plan_of_a_table_is_read_from_a_file_of_its_own(tmp_path):
+    found = plan_of(
+        tmp_path,
+        '[preregistration]\nresponse = "train_loss"\nnominal = "weighted_layers"\n'
+        'baselines = ["params"]\ncovariates = ["recipe"]\nsmallest_effect = 0.1\n',
+    )
+
+    assert found == Preregistration(
+        "train_loss",
+        "weighted_layers",
+        ("params",),
+        smallest_effect=0.1,
+        covariates=("recipe",),
+    )
+
+
+def test_plan_of_a_study_is_that_of_its_configuration(tmp_path):
+    text = f'{DIGITS}[preregistration]\nresponse = "rank"\nthreshold = 0.5\n'
+
+    assert plan_of(tmp_path, text) == parsed(text, tmp_path).preregistration
+
+
+BAD_PLANS = {
+    "no section": ('[data]\nname = "digits"\n', "must have a section [preregistr"),
+    "no table": ("preregistration = 3\n", "preregistration: |got 3"),
+    "key": ("[preregistration]\nsmalest_effect = 0.1\n", "'smallest_effect'?"),
+    "value": ("[preregistration]\nsmallest_effect = 2\n", "in (0, 1), but got 2"),
+    "nominal": ('[preregistration]\nnominal = "deep"\n', "'nominal_depth'|'deep'"),
+    "no TOML": ("[preregistration\n", "is not TOML"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PLANS)
+def test_bad_plan_gives_one_line_with_its_place(case, tmp_path):
+    text, parts = BAD_PLANS[case]
+
+    with pytest.raises(ValueError, match=r"plan\.toml") as caught:
+        plan_of(tmp_path, text)
+
+    told = str(caught.value)
+    assert "\n" not in told
+    assert all(part in told for part in parts.split("|"))
+
+
+def test_missing_plan_names_its_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.toml"):
+        load_plan(tmp_path / "nowhere.toml")
+
+
+def test_response_that_no_study_records_is_refused_with_those_there_are(tmp_path):
+    told = refusal(tmp_path, f'{DIGITS}[preregistration]\nresponse = "train_loss"\n')
+
+    assert "Unknown response of a study 'train_loss'; choose from: accuracy" in told
+
+
+def test_covariate_that_no_study_measures_is_refused(tmp_path):
+    told = refusal(tmp_path, f'{DIGITS}[preregistration]\ncovariates = ["recipe"]\n')
+
+    assert "Unknown measure 'recipe'" in told

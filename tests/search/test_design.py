@@ -1,12 +1,22 @@
 """Facts about the unselected arm: how many, which, and what it separates."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nasdepth.search.candidates import NoCandidate, Sieve, feasible
-from nasdepth.search.design import exchange, features, spread, unselected
+from nasdepth.search.design import (
+    attainable,
+    exchange,
+    exchange_pairs,
+    features,
+    spread,
+    unselected,
+)
+from nasdepth.search.siblings import backbone
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +47,26 @@ def clouds(draw):
     elif kind == "twins":
         points[:] = points[np.arange(count) // 2]
     return points
+
+
+@pytest.fixture(scope="module")
+def dropping(configure, space_of_digits):
+    """An arm of 24 residual networks, with and without dropping."""
+    space = {"depth": [2, 5], "width": [8, 32], "topologies": ["residual"]}
+    found = {}
+    for dropped in (False, True):
+        config = configure(
+            space={**space, "dropped": dropped},
+            budget={"params": 60_000},
+            design={"trials": 24, "candidates": 8},
+        )
+        found[dropped] = unselected(config, space_of_digits(config))
+    return found
+
+
+def paired(candidates):
+    shared = Counter(backbone(each.architecture) for each in candidates)
+    return [count for count in shared.values() if count > 1]
 
 
 def correlation(candidates):
@@ -163,3 +193,121 @@ def test_exchange_tells_correlated_features_apart():
 
     before, after = (np.corrcoef(points[i].T)[0, 1] for i in (start, kept))
     assert after < 0.8 < before
+
+
+# --- siblings
+
+
+def test_half_of_an_arm_are_pairs_of_siblings(dropping):
+    assert paired(dropping[True]) == [2] * 6
+    assert paired(dropping[False]) == []
+
+
+def test_arm_with_siblings_has_as_many_as_wanted_all_distinct_and_feasible(dropping):
+    arm = dropping[True]
+
+    assert len({each.digest for each in arm}) == len(arm) == 24
+    assert all(each.measures["params"] <= 60_000 for each in arm)
+    assert all(each.params and each.distributions for each in arm)
+
+
+def test_siblings_leave_more_of_effective_depth_unexplained(dropping):
+    before, after = (attainable(features(dropping[key])) for key in (False, True))
+
+    assert before.unexplained < 0.05
+    assert after.unexplained > 0.5
+    assert after.inflation == pytest.approx(1 / after.unexplained)
+
+
+def test_arm_with_siblings_follows_from_the_seed(configure, space_of_digits):
+    def digests(seed):
+        space = {"topologies": ["residual"], "dropped": True}
+        config = configure(space=space, search={"seed": seed}, design={"trials": 8})
+        return [each.digest for each in unselected(config, space_of_digits(config))]
+
+    assert digests(0) == digests(0)
+    assert set(digests(0)) != set(digests(1))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_few_backbones_still_make_an_arm(configure, space_of_digits):
+    few = {
+        "stages": [1, 1],
+        "depth": [4, 4],
+        "topologies": ["residual"],
+        "width": [8, 16],
+        "stem": [8],
+        "dropped": True,
+    }
+    config = configure(space=few, design={"trials": 9, "candidates": 2})
+
+    arm = unselected(config, space_of_digits(config))
+
+    # two widths, each with zero to three shortcuts dropped
+    assert len({each.digest for each in arm}) == 8
+    assert paired(arm) == [4, 4]
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 12), st.integers(1, 9), st.integers(0, 9))
+def test_exchange_of_pairs_takes_a_set_once_and_half_in_pairs(count, number, seed):
+    generator = np.random.default_rng(seed)
+    sizes = generator.integers(1, 5, number)
+    ends = np.cumsum(sizes)
+    sets = [range(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    points = generator.normal(size=(int(ends[-1]), 5))
+
+    kept = exchange_pairs(points, sets, count, generator)
+
+    pairs = min(count // 4, sum(size > 1 for size in sizes))
+    assert len(set(kept)) == len(kept) == min(count, len(points))
+    if count - pairs <= number:
+        taken = sorted(len(set(own) & set(kept)) for own in sets)
+        assert [size for size in taken if size] == [1] * (count - 2 * pairs) + [
+            2
+        ] * pairs
+
+
+def test_exchange_of_pairs_separates_more_than_its_start():
+    generator = np.random.default_rng(3)
+    first = generator.normal(size=(200, 1))
+    points = np.hstack([first, first + 0.3 * generator.normal(size=(200, 4))])
+    sets = [range(i, i + 2) for i in range(0, 200, 2)]
+
+    kept = exchange_pairs(points, sets, 24, generator)
+
+    determinants = [
+        np.linalg.slogdet(np.corrcoef(points[chosen].T))[1]
+        for chosen in (range(24), kept)
+    ]
+    assert determinants[1] > determinants[0] + 1
+
+
+# --- what is attainable
+
+
+def test_attainable_is_what_least_squares_leave():
+    points = np.random.default_rng(0).normal(size=(50, 5))
+    points[:, 0] += points[:, 1] - points[:, 3]
+    held = np.column_stack([np.ones(50), points[:, [1, 3, 4]]])
+
+    found = attainable(points)
+
+    left = points[:, 0] - held @ np.linalg.lstsq(held, points[:, 0], rcond=None)[0]
+    correlations = np.corrcoef(points.T)[0]
+    assert found.n == 50
+    assert found.unexplained == pytest.approx(left.var() / points[:, 0].var())
+    assert found.r_nominal == pytest.approx(correlations[1])
+    assert found.r_weighted == pytest.approx(correlations[2])
+    assert found.r_size == pytest.approx(correlations[3])
+
+
+def test_nothing_is_attainable_where_depth_is_size_or_constant():
+    line = np.linspace(1, 9, 9)
+    same = np.column_stack([line, line, np.ones(9), line**2, line**3])
+    constant = np.column_stack([np.ones(9), *same.T[1:]])
+
+    assert (attainable(same).unexplained, attainable(same).inflation) == (0, None)
+    assert attainable(same).r_weighted is None
+    assert attainable(constant).unexplained is None
+    assert attainable(constant).r_nominal is None

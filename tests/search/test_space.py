@@ -39,6 +39,7 @@ def spaces(draw: st.DrawFn) -> Space:
         branches=bounds(2, 4),
         links=bounds(1, 20),
         expansion=some([1, 2, 4]),
+        dropped=draw(st.booleans()),
         mixed=draw(st.booleans()),
         stem=some([8, 16]),
         stem_stride=some([1, 2]),

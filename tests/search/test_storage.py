@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import optuna
@@ -13,18 +14,20 @@ from optuna.artifacts import upload_artifact
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
-from nasdepth.analysis.records import read_csv, write_csv
+from nasdepth.evidence.records import read_csv, write_csv
 from nasdepth.search import storage
 from nasdepth.search.storage import (
     artifact_directory,
     artifact_store,
     best_trial,
+    evidence,
     existing_storage,
     is_absent,
     load_study,
     open_storage,
     record,
     records,
+    registration,
     repair,
     study_config,
     study_exists,
@@ -272,6 +275,82 @@ def test_record_at_the_end_of_a_running_trial_says_how_it_ended(study):
 
     assert [row.state for row in rows] == ["complete", "pruned"]
     assert rows[0].accuracy == 0.5
+
+
+@pytest.fixture
+def registered(study, configure):
+    """The study with the hash of its plan kept."""
+    kept = {"sha256": configure().preregistration.digest(), "at": "2026-01-02T03:04"}
+    study.set_user_attr("preregistration", kept)
+    return study
+
+
+def changed(study, configure):
+    """The study, its plan changed after that was hashed."""
+    config = configure(preregistration={"response": "accuracy"})
+    study.set_user_attr("config", config.to_json())
+    return study
+
+
+def test_evidence_of_a_study_is_registered_by_the_hash_kept_before_its_trials(
+    registered, configure
+):
+    add(registered, value=0.75, accuracy=0.75)
+
+    found = evidence(registered)
+
+    assert found.name == "study small"
+    assert found.plan == configure().preregistration
+    assert found.registered == "hashed before the first trial, 2026-01-02T03:04"
+    assert [row.outcomes["accuracy"] for row in found.observations] == [(0.75,)]
+
+
+def test_plan_that_was_changed_since_its_hash_is_not_registered(registered, configure):
+    found = evidence(changed(registered, configure))
+
+    assert found.plan.response == "accuracy"
+    assert found.registered == ""
+
+
+def test_study_of_before_is_registered_by_the_hash_of_its_configuration(study):
+    found = evidence(study)
+
+    assert found.registered == "hashed with the configuration before the first trial"
+
+
+def test_study_of_before_whose_configuration_was_changed_is_not_registered(
+    study, configure
+):
+    assert evidence(changed(study, configure)).registered == ""
+
+
+def test_study_without_any_hash_is_not_registered(url, configure):
+    made = optuna.create_study(storage=open_storage(url), study_name="small")
+    made.set_user_attr("config", configure().to_json())
+
+    assert evidence(made).registered == ""
+
+
+def test_registration_holds_the_hash_and_the_time_of_the_plan(configure):
+    config = configure(preregistration={"smallest_effect": 0.1})
+
+    found = registration(config)
+
+    assert found["sha256"] == config.preregistration.digest()
+    assert datetime.fromisoformat(found["at"]).tzinfo is UTC
+
+
+@pytest.mark.parametrize(("threshold", "epochs"), [(None, 2), (0.4, 1), (0.9, 3)])
+def test_epochs_are_counted_to_the_threshold_of_the_plan_or_to_another(
+    study, configure, threshold, epochs
+):
+    config = configure(preregistration={"threshold": 0.7})
+    study.set_user_attr("config", config.to_json())
+    add(study, value=0.75, accuracy=0.75)
+
+    (row,) = evidence(study, threshold=threshold).observations
+
+    assert row.outcomes["epochs_to_threshold"] == (epochs,)
 
 
 def test_best_trial_is_the_complete_one_of_the_highest_accuracy(study):

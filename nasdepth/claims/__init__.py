@@ -1,0 +1,1 @@
+"""The claims as named tests with verdicts by rules fixed beforehand."""

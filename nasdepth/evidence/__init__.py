@@ -1,0 +1,1 @@
+"""Rows of trained networks from anywhere: studies, CSV files, published tables."""
