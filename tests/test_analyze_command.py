@@ -206,7 +206,7 @@ def test_csv_of_a_study_has_the_numbers_of_the_study(folder: Path) -> None:
     assert found["headlines"] == own["headlines"]
 
 
-def test_csv_under_a_plan_of_a_file_is_registered_by_it(folder: Path) -> None:
+def test_plan_of_a_file_shows_no_time_and_is_exploratory(folder: Path) -> None:
     csv_of(made(20), folder / "rows.csv")
     (folder / "mine.toml").write_text(PLAN)
 
@@ -215,7 +215,21 @@ def test_csv_under_a_plan_of_a_file_is_registered_by_it(folder: Path) -> None:
     )
 
     assert found["plan"]["smallest_effect"] == 0.1
-    assert found["registered"] == "fixed in mine.toml"
+    assert found["registered"] == ""
+
+
+@pytest.mark.parametrize(("study", "kept"), [("skips", True), ("cifar10-arm", False)])
+def test_records_are_registered_by_the_file_of_their_own_study(
+    study: str, kept: bool
+) -> None:
+    studies = Path(__file__).parents[1] / "studies"
+    rows, plan = studies / "skips" / "records.csv", studies / f"{study}.toml"
+
+    found = parsed(
+        analyzed("-f", "json", "--brief", "--records", str(rows), "--plan", str(plan))
+    )
+
+    assert bool(found["registered"]) is kept
 
 
 def test_option_beside_a_plan_is_not_ignored_and_is_exploratory(folder: Path) -> None:

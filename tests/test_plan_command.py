@@ -147,6 +147,7 @@ def test_without_dropping_it_tells_what_that_would_give(tmp_path: Path) -> None:
         (("--effect", "2"), "effect must lie in (0, 1), but got 2.0."),
         (("--power", "1"), "power must lie in (0.05, 1), but got 1.0."),
         (("-o", "designs.txt"), "--output must end in .csv, .json, .jsonl"),
+        (("-o", "nowhere/a.csv"), "--output must be in a folder, but nowhere is none."),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, options: tuple, rule: str) -> None:

@@ -8,9 +8,11 @@ import pytest
 from nasdepth.architecture.canonical import digest
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.spec import Architecture
+from nasdepth.evidence import nasbench201, zoo_accuracies
+from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.evidence.records import TrialRecord, read_csv
 from nasdepth.measures.catalogue import measure
-from nasdepth.search.config import load_config
+from nasdepth.search.config import load_config, load_plan
 from nasdepth.search.design import unselected
 from nasdepth.search.space import Space
 
@@ -31,6 +33,16 @@ def rows() -> list[tuple[str, TrialRecord]]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_study_file_loads_under_its_own_name(path: Path) -> None:
     assert load_config(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("study", "plan"),
+    [("nasbench201", nasbench201.PLAN), ("torchvision", zoo_accuracies.PLAN)],
+)
+def test_a_published_table_has_the_plan_of_its_study(
+    study: str, plan: Preregistration
+) -> None:
+    assert load_plan(STUDIES / study / "plan.toml") == plan
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parent.name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from nasdepth.analysis.document import Section, as_markdown, as_text
@@ -29,6 +30,7 @@ from nasdepth.claims.scope import (
     scope_of,
 )
 from nasdepth.claims.superiority import finding_of, undecided_by_design
+from nasdepth.evidence.columns import evidence_of_csv
 from nasdepth.evidence.observations import Evidence, observations_of
 from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.evidence.records import TrialRecord
@@ -104,7 +106,7 @@ class Analysis:
 
 
 def analyze(
-    source: Evidence | Iterable[TrialRecord],
+    source: Evidence | str | Path | Iterable[TrialRecord],
     plan: Preregistration | None = None,
     *,
     claims: Sequence[str] = ("H1",),
@@ -114,7 +116,7 @@ def analyze(
     """What evidence says of the claims.
 
     Args:
-        source: Evidence, or the records of a study.
+        source: Evidence, the path of a CSV, or the records of a study.
         plan: Tested instead of the evidence's own plan, which makes the analysis
             exploratory where it differs.
         claims: Names in `CLAIMS`.
@@ -164,12 +166,15 @@ def _told(found: Finding, analysis: Analysis) -> Finding:
 
 
 def evidence_of(
-    source: Evidence | Iterable[TrialRecord], plan: Preregistration | None = None
+    source: Evidence | str | Path | Iterable[TrialRecord],
+    plan: Preregistration | None = None,
 ) -> Evidence:
-    """Evidence of records, or evidence under another plan.
+    """Evidence of records or a CSV, or evidence under another plan.
 
     A plan that is not the evidence's own was chosen afterwards.
     """
+    if isinstance(source, str | Path):
+        return evidence_of_csv(source, plan=plan)
     if not isinstance(source, Evidence):
         threshold = (plan or DEFAULT_PLAN).threshold
         rows = observations_of(source, threshold)
@@ -205,13 +210,18 @@ def _answer(
         headlines=headlines,
         alone=alone(sample, plan) if enough else (),
         explored=exploratory(sample, plan, options) if explore and enough else None,
-        warnings=_warnings(evidence, scope, options),
+        warnings=(*_warnings(evidence, scope, options), *_cautions(headlines)),
     )
 
 
 def _number(claim: str) -> int:
     """Place of a claim among the ten."""
     return int(claim.removeprefix("H"))
+
+
+def _cautions(headlines: Sequence[Headline]) -> tuple[str, ...]:
+    """What the headline by digest has to say of its own methods."""
+    return headlines[0].cautions if headlines else ()
 
 
 def _headlines(
@@ -285,6 +295,10 @@ def _warnings(evidence: Evidence, scope: Scope, options: Options) -> tuple[str, 
             "Rows that a sampler chose are in the sample: their correlations are not"
             " those of the space."
         )
+    if not evidence.plan.baselines:
+        texts.append(
+            "No measure of size is held fixed: what is found may be the size's effect."
+        )
     r = scope.primary.r
     if r is not None and abs(r) > INSEPARABLE:
         name = label_of(scope.primary.nominal)
@@ -310,5 +324,8 @@ def _warnings(evidence: Evidence, scope: Scope, options: Options) -> tuple[str, 
             " the estimate is biased."
         )
     if len(scope.datasets) > 1:
-        texts.append("Rows of several data sets are mixed.")
+        texts.append(
+            "Rows of several data sets are mixed, those of one network averaged over"
+            " them: analyse each data set alone."
+        )
     return tuple(texts)

@@ -1,9 +1,8 @@
-"""What is said once and shown three ways: sections as text, Markdown or HTML."""
+"""What is said once and shown two ways: sections as text or Markdown."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 WIDTH = 88
 # Widest column of names beside their texts.
@@ -49,11 +48,6 @@ def as_text(sections: Iterable[Section]) -> str:
 def as_markdown(sections: Iterable[Section], *, level: int = 2) -> str:
     """Markdown, the sections' titles at the given level."""
     return "\n\n".join(_section_markdown(section, level) for section in sections)
-
-
-def as_html(sections: Iterable[Section]) -> str:
-    """HTML without a page around it, each section in its own element."""
-    return "\n".join(_section_html(section) for section in sections)
 
 
 def _section_text(section: Section) -> str:
@@ -131,33 +125,3 @@ def _table_markdown(table: Table) -> str:
     if table.note:
         lines += ["", f"*{table.note}*"]
     return "\n".join(lines)
-
-
-def _section_html(section: Section) -> str:
-    parts = [f"<h2>{escape(section.title)}</h2>"] if section.title else []
-    parts += [f"<p>{escape(text)}</p>" for text in section.paragraphs]
-    if section.pairs:
-        rows = (
-            f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
-            for name, text in section.pairs
-        )
-        parts.append(f"<dl>{''.join(rows)}</dl>")
-    parts += [table_html(table) for table in section.tables]
-    if section.points:
-        rows = (f"<li>{escape(text)}</li>" for text in section.points)
-        parts.append(f"<ul>{''.join(rows)}</ul>")
-    return "<section>" + "\n".join(parts) + "</section>"
-
-
-def table_html(table: Table) -> str:
-    """A table as HTML, with its caption and note."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in table.rows
-    )
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return (
-        f"<table><caption>{escape(table.caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{note}"
-    )

@@ -1,6 +1,6 @@
 """What else can be asked of a sample, marked exploratory: no verdict comes from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,12 +11,18 @@ from nasdepth.evidence.preregistration import EFFECTIVE, Preregistration
 from nasdepth.evidence.responses import ACCURACY, RESPONSES, response_named
 from nasdepth.evidence.units import Sample
 from nasdepth.measures.catalogue import CATALOGUE, label_of, scale_of
+from nasdepth.statistics.calibration import offered
 from nasdepth.statistics.linear import Vector
 from nasdepth.statistics.multiverse import Curve, Specification, specification_curve
 from nasdepth.statistics.nested import DeltaR2, delta_r2
 from nasdepth.statistics.regression import Correlation, correlation
 from nasdepth.statistics.rivals import JTest, Vuong, j_test, vuong
 from nasdepth.statistics.subsets import Bands, TopShare, budget_bands, top_share
+
+_WORDS = {
+    "vuong": "Vuong's test",
+    "specification_curve": "the curve's permutations of Freedman and Lane",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class Exploratory:
         bands: Partial correlations inside budgets.
         top: The same among the best tenth, range-restricted.
         curve: Every definition of effective depth and every scale of the response.
+        notes: Tests that are not offered at this n, each with the figure that fails.
     """
 
     added: tuple[Added, ...]
@@ -56,6 +63,7 @@ class Exploratory:
     bands: Bands
     top: TopShare
     curve: Curve
+    notes: tuple[str, ...]
 
 
 def alone(sample: Sample, plan: Preregistration) -> tuple[Alone, ...]:
@@ -82,7 +90,7 @@ def exploratory(sample: Sample, plan: Preregistration, options: Options) -> Expl
     return Exploratory(
         added=_added(sample, plan, options),
         j_test=j_test(response, nominal, effective, size, seed=seed),
-        vuong=vuong(response, nominal, effective, size),
+        vuong=_offered_vuong(vuong(response, nominal, effective, size)),
         bands=budget_bands(
             response,
             effective,
@@ -92,8 +100,35 @@ def exploratory(sample: Sample, plan: Preregistration, options: Options) -> Expl
             draws=draws,
         ),
         top=top_share(response, effective, given, seed=seed, draws=draws),
-        curve=specification_curve(specifications(sample, plan), given, seed=seed),
+        curve=_offered_curve(
+            specification_curve(specifications(sample, plan), given, seed=seed)
+        ),
+        notes=_notes(len(sample)),
     )
+
+
+def _notes(n: int) -> tuple[str, ...]:
+    """Tests that do not hold their level at n, with the reason."""
+    offers = {name: offered(name, n) for name in _WORDS}
+    return tuple(
+        f"Not offered: {_WORDS[name]}{each.reason.removeprefix(name)}."
+        for name, each in offers.items()
+        if not each.offered
+    )
+
+
+def _offered_vuong(found: Vuong) -> Vuong:
+    """Vuong's test where it holds its level."""
+    if found.problem or offered("vuong", found.n).offered:
+        return found
+    return Vuong(found.n, problem="not offered, see below")
+
+
+def _offered_curve(found: Curve) -> Curve:
+    """The curve with the joint tests that hold their level."""
+    if offered("specification_curve", found.n).offered:
+        return found
+    return replace(found, p_value=None)
 
 
 def specifications(sample: Sample, plan: Preregistration) -> tuple[Specification, ...]:

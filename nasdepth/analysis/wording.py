@@ -124,7 +124,7 @@ def _facts(found: Finding) -> list[tuple[str, str]]:
         facts.append(("needs", f"{found.needs}. Missing: {found.lacks}"))
     if found.p_value is not None:
         holm = f", Holm {p_text(found.holm)}" if found.holm != found.p_value else ""
-        facts.append(("p", f"{p_text(found.p_value)}{holm}"))
+        facts.append(("p (no effect)", f"{p_text(found.p_value)}{holm}"))
     if found.quote and found.quote != found.reason:
         facts.append(("to quote", found.quote))
     return [*facts, *found.details]
@@ -166,8 +166,7 @@ def headline_section(found: Headline, plan: Preregistration) -> Section:
     if found.families is not None and found.families.reversal:
         first = (found.families.headline,)
     title = f"Headline and confirmations, n = {found.n:,} {found.unit}"
-    withheld = tuple(f"Not offered: {reason}." for reason in found.withheld)
-    return Section(title, first, tables=tuple(tables), points=withheld)
+    return Section(title, first, tables=tuple(tables), points=found.notes)
 
 
 def _fits(fits: Sequence[Fit]) -> Table:

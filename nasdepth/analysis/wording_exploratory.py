@@ -26,6 +26,7 @@ def exploratory_section(found: Exploratory, plan: Preregistration) -> Section:
             _subsets(found, plan),
             curve_table(found.curve),
         ),
+        points=found.notes,
     )
 
 
@@ -139,10 +140,10 @@ def curve_table(curve: Curve) -> Table:
         note = (
             f"{len(points)} specifications, median {number(curve.median)},"
             f" {number(curve.share_positive, '.0%')} positive; largest |t|"
-            f" {number(curve.max_abs_t, '.2f')}, p {p_text(curve.p_value)}"
-            f" by shared Freedman–Lane permutations (noise of one spread) and"
-            f" {p_text(curve.p_robust)} by shared sign flips with HC3 (any spread)."
-            " Intervals are not corrected for the number of specifications."
+            f" {number(curve.max_abs_t, '.2f')}, p {p_text(curve.p_robust)} by shared"
+            f" sign flips with HC3 (noise of any spread), {p_text(curve.p_value)} by"
+            " shared Freedman–Lane permutations (one spread). Intervals are not"
+            " corrected for the number of specifications."
         )
         note += f" {cut} in the middle are not shown." if cut > 0 else ""
     return Table(

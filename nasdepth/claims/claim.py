@@ -131,7 +131,7 @@ def concluded_partial(
         lacks = f"{statistic} not estimable, {result.problem}"
         return lacking(found, lacks, n=result.n)
     spent = max(0, result.covariates - _SIMULATED_COVARIATES)
-    offer = offered("partial_correlation", (result.clusters or result.n) - spent)
+    offer = offered("verdict", (result.clusters or result.n) - spent)
     if not offer.offered:
         return lacking(found, f"no verdict, {offer.reason}", n=result.n)
     effect = Effect(

@@ -26,6 +26,13 @@ from nasdepth.statistics.regression import PartialCorrelation, partial_correlati
 Role: TypeAlias = Literal["headline", "mirror"]
 # Simulated methods beside the primary one.
 _CHECKS = ("fisher_z", "williams_pearson", "meng_pearson")
+_WORDS = {
+    "fisher_z": "Fisher's z",
+    "williams_pearson": "Williams's test",
+    "meng_pearson": "Meng's test",
+    "partial_correlation": "the interval of the partial correlation",
+    "within_families": "the contrast within families",
+}
 # Families below which folds by family would test too few of them.
 _FAMILY_FOLDS = 10
 
@@ -79,7 +86,8 @@ class Headline:
         models: Nested models, cross-validated.
         folds: What the folds leave whole: ``family`` or ``digest``.
         families: Within and between families, None where there is one family.
-        withheld: Methods that are not offered at this n, each with the reason.
+        notes: Methods that are not offered at this n, each with the figure that fails.
+        cautions: Methods that are, and do not hold everywhere.
     """
 
     unit: str
@@ -89,7 +97,8 @@ class Headline:
     models: tuple[ModelFit, ...]
     folds: str
     families: Grouped | None
-    withheld: tuple[str, ...]
+    notes: tuple[str, ...]
+    cautions: tuple[str, ...]
 
     @property
     def primary(self) -> PartialCorrelation:
@@ -122,8 +131,36 @@ def headline(
         models=_models(sample, plan, folds, options),
         folds=folds,
         families=_families(sample, plan, options),
-        withheld=tuple(_withheld(len(sample)).values()),
+        notes=tuple(
+            f"Not offered: {_worded(*each)}." for each in _withheld(len(sample)).items()
+        ),
+        cautions=_cautions(sample),
     )
+
+
+def _cautions(sample: Sample) -> tuple[str, ...]:
+    """What must be read with care at this n, with the figures."""
+    n = len(sample)
+    cautions = []
+    interval = offered("partial_correlation", n, kind="coverage")
+    if not interval.offered:
+        text = _worded("partial_correlation", interval.reason)
+        cautions.append(
+            f"{text[:1].upper()}{text[1:]}. The error of the verdict, simulated as"
+            " such, holds."
+        )
+    within = offered("within_families", n) if len(set(sample.families)) > 1 else None
+    if within is not None and not within.offered:
+        text = _worded("within_families", within.reason)
+        cautions.append(
+            f"{text[:1].upper()}{text[1:]}: it can take a verdict back, never give one."
+        )
+    return tuple(cautions)
+
+
+def _worded(method: str, reason: str) -> str:
+    """Why a method is not offered, the method in words."""
+    return f"{_WORDS[method]}{reason.removeprefix(method)}"
 
 
 def _withheld(n: int) -> dict[str, str]:

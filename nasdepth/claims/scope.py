@@ -246,7 +246,9 @@ def _check_names(evidence: Evidence, rows: Sequence[Observation]) -> None:
     wanted = (EFFECTIVE, plan.nominal, *plan.baselines)
     for name in wanted if rows else ():
         if name not in recorded:
-            raise ValueError(f"{evidence.name}: {unknown('measure', name, recorded)}")
+            hint = " --columns maps the names of a CSV." if _is_csv(evidence) else ""
+            told = unknown("measure", name, recorded)
+            raise ValueError(f"{evidence.name}: {told}{hint}")
     for name in plan.covariates if rows else ():
         if name not in recorded | factors:
             choices = recorded | factors
@@ -259,3 +261,7 @@ def _check_names(evidence: Evidence, rows: Sequence[Observation]) -> None:
         raise ValueError(
             f"{evidence.name}: {unknown('response', plan.response, choices)}"
         )
+
+
+def _is_csv(evidence: Evidence) -> bool:
+    return evidence.name.endswith(".csv")

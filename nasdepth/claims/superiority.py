@@ -111,7 +111,7 @@ def _impossible(scope: Scope, found: Headline | None, plan: Preregistration) -> 
     if primary.value is None or primary.interval is None:
         given = ", ".join(label_of(name) for name in found.fits[0].covariates)
         return f"effective depth given {given} is not estimable: {primary.problem}."
-    offer = offered("partial_correlation", scope.n)
+    offer = offered("verdict", scope.n)
     if not offer.offered:
         return f"{offer.reason}; {enough}."
     r = scope.primary.r
@@ -170,7 +170,8 @@ def _verdict(
     if verdict_of(second.interval, plan.smallest_effect, plan.direction) != verdict:
         why = f"{why} {second.place} it is {other}, which does not agree."
         return "undecided", why
-    return verdict, f"{why} {second.place} {other} agrees."
+    reads = "lies below it too" if verdict == "contradicted" else "agrees"
+    return verdict, f"{why} {second.place} {other} {reads}."
 
 
 def _why(verdict: Verdict, plan: Preregistration) -> str:

@@ -151,17 +151,18 @@ def _planned(
 ) -> "Evidence":
     """The evidence under the plan of the options, if they give one.
 
-    A study has a plan of its own, so that another one was not fixed beforehand.
+    A study and a table have a plan of their own, so that another one was not fixed
+    beforehand; records show by their digest that a study's file was.
     """
     from dataclasses import replace
 
     from nasdepth.analysis.answer import evidence_of
 
-    told = f"fixed in {choice['plan']}"
-    if plan and choice["study_name"]:
-        evidence = evidence_of(evidence, plan)
-    elif plan:
+    if plan and choice["records"] and choice["plan"]:
+        told = _registered(choice["records"], choice["plan"])
         evidence = replace(evidence, plan=plan, registered=told)
+    elif plan:
+        evidence = evidence_of(evidence, plan)
     changes: dict[str, Any] = {
         name: choice[name]
         for name in ("nominal", "baselines", "covariates")
@@ -170,6 +171,20 @@ def _planned(
     if choice["response"] and not choice["records"]:
         changes["response"] = choice["response"]
     return evidence_of(evidence, replace(evidence.plan, **changes))
+
+
+def _registered(records: Path, study_file: Path) -> str:
+    """How a CSV shows that its study's plan was fixed before; empty if it does not."""
+    from nasdepth.evidence.records import read_csv
+    from nasdepth.search.config import load_config
+
+    try:
+        kept = {row.config_digest for row in read_csv(records)}
+        ours = {load_config(study_file).digest()}
+    except ValueError:  # a foreign CSV, or a file with a plan alone
+        return ""
+    told = "hashed with the study's configuration, which every row carries"
+    return told if kept == ours else ""
 
 
 def _plan_of(path: Path) -> "Preregistration":

@@ -74,6 +74,10 @@ def plan(
         raise ValueError(
             f"--output must end in {', '.join(_FORMATS)}, but got {str(output)!r}."
         )
+    if output and not output.parent.is_dir():
+        raise ValueError(f"--output must be in a folder, but {output.parent} is none.")
+    if effect is not None and not 0 < effect < 1:
+        raise ValueError(f"--effect must lie in (0, 1), but got {effect}.")
     config = load_config(study_file)
     space = _space_of(config)
     found = planning.plan(config, space, effect=effect, power=power, trials=trials)

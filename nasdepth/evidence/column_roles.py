@@ -87,6 +87,7 @@ def reading_of(
     outcomes = {outcome: column}
     outcomes |= {k: v for k, v in named.items() if k in OUTCOMES and k not in outcomes}
     roles = {name: column for name, column in named.items() if name in ROLES}
+    _check_roles(table, roles, column)
     levels = _factors(table, factors, column)
     taken = {*outcomes.values(), *roles.values(), *levels}
     measures = {k: v for k, v in named.items() if k in CATALOGUE and v not in taken}
@@ -103,7 +104,7 @@ def reading_of(
         roles=roles,
         factors=levels,
         percent=percent,
-        caveats=tuple(_caveats(outcomes, unread, percent=percent)),
+        caveats=(*_caveats(table, outcomes, percent=percent), *_unread(unread)),
     )
 
 
@@ -186,6 +187,14 @@ def _accuracy(table: Delimited, named: Mapping[str, str]) -> str:
     )
 
 
+def _check_roles(table: Delimited, roles: Mapping[str, str], response: str) -> None:
+    for role, column in roles.items():
+        if column == response:
+            raise ValueError(
+                f"{table.name}: {response} is the response and cannot be the {role}."
+            )
+
+
 def _factors(
     table: Delimited, factors: Sequence[str], response: str
 ) -> tuple[str, ...]:
@@ -227,10 +236,24 @@ def _tried(table: Delimited, row: Row, column: str) -> float | None:
 
 
 def _caveats(
-    outcomes: Mapping[str, str], unread: Sequence[str], *, percent: bool
+    table: Delimited, outcomes: Mapping[str, str], *, percent: bool
 ) -> Iterable[str]:
-    if "accuracy" in outcomes:
-        column, unit = outcomes["accuracy"], "percent" if percent else "a fraction"
+    """How the response, the first of the outcomes, was read."""
+    outcome, column = next(iter(outcomes.items()))
+    if outcome == "accuracy":
+        unit = "percent" if percent else "a fraction"
         yield f"Column {column!r} was read as the accuracy, {unit}."
-    if unread:
-        yield f"Columns that were not read: {', '.join(map(repr, unread))}."
+        values = [_tried(table, row, column) for row in table.rows]
+        small = sum(0 < value <= 1 for value in values if value is not None)
+        if percent and small:
+            yield (
+                f"{small} of these percentages are at most 1: fractions among them"
+                " were misread."
+            )
+    elif outcome not in OUTCOMES:
+        yield f"Column {column!r} is explained as it is: larger counts as better."
+
+
+def _unread(columns: Sequence[str]) -> Iterable[str]:
+    if columns:
+        yield f"Columns that were not read: {', '.join(map(repr, columns))}."

@@ -32,7 +32,7 @@ from nasdepth.evidence.nasbench201_cells import (
     network,
     text_of,
 )
-from nasdepth.evidence.observations import Evidence, Observation
+from nasdepth.evidence.observations import SHIPPED, Evidence, Observation
 from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.measures import cost
 from nasdepth.measures.catalogue import CATALOGUE, measure
@@ -78,6 +78,7 @@ def nasbench201(data_set: str) -> Evidence:
         name=f"nasbench201:{data_set}",
         observations=tuple(rows),
         plan=PLAN,
+        registered=SHIPPED,
         by_row=True,
         left_out=((NO_PATH, len(table) - len(rows)),),
         caveats=_CAVEATS,

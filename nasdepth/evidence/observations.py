@@ -16,6 +16,8 @@ from nasdepth.measures.depth import CONVENTIONS
 #: definitions of effective depth, and the conventions they are repeated under
 VARIANTS = ("effective_depth", "midrange_depth", "merge_depth", "attenuated_depth")
 REPEATED = ("projections", "pooling")
+#: how the plan of a published table was fixed
+SHIPPED = "shipped with nasdepth; the table was public before it"
 #: responses that every study records
 RECORDED = ("log_error", "accuracy", "rank", "epochs_to_threshold", "diverged")
 

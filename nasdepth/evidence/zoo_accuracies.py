@@ -14,7 +14,7 @@ from typing import Any, Final
 from nasdepth.architecture.canonical import digest
 from nasdepth.evidence.cache import cached, fingerprint
 from nasdepth.evidence.foreign_networks import GraphOf
-from nasdepth.evidence.observations import Evidence, Observation
+from nasdepth.evidence.observations import SHIPPED, Evidence, Observation
 from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.evidence.units import count
 from nasdepth.measures.catalogue import measure
@@ -105,6 +105,7 @@ def torchvision_imagenet(graph_of: GraphOf | None = None) -> Evidence:
         name="torchvision:imagenet",
         observations=tuple(rows),
         plan=PLAN,
+        registered=SHIPPED,
         left_out=count(reasons),
         caveats=_CAVEATS,
     )

@@ -343,7 +343,9 @@ def load_plan(path: Path) -> Preregistration:
         FileNotFoundError: no such file.
         ValueError: no TOML, no such section, an unknown key, a value out of range.
     """
-    section = _toml(path).get("preregistration")
+    content = _toml(path)
+    # a study's file may leave the section out: then it is the default
+    section = content.get("preregistration", {} if "data" in content else None)
     if section is None:
         raise ValueError(f"{path} must have a section [preregistration].")
     try:

@@ -306,10 +306,18 @@ def test_inseparable_depths_are_warned_of_where_n_is_large(source: Source) -> No
 def test_mixed_data_sets_are_warned_of(source: Source) -> None:
     one = source(20)
     two = rows_of(one, lambda row, i: replace(row, dataset=f"set {i % 2}"))
-    told = "Rows of several data sets are mixed."
+    told = "several data sets are mixed, those of one network averaged"
 
-    assert told in answered(two).warnings
-    assert told not in answered(one).warnings
+    assert told in words(answered(two))
+    assert told not in words(answered(one))
+
+
+def test_a_plan_without_size_is_warned_of(source: Source) -> None:
+    sized = source(20)
+    bare = replace(sized, plan=replace(sized.plan, baselines=()))
+
+    assert "no measure of size is held fixed" in words(answered(bare))
+    assert "no measure of size is held fixed" not in words(answered(sized))
 
 
 def test_caveats_of_the_source_are_warnings(source: Source) -> None:

@@ -11,7 +11,6 @@ from nasdepth.analysis.document import (
     WIDTH,
     Section,
     Table,
-    as_html,
     as_markdown,
     as_text,
 )
@@ -76,16 +75,6 @@ def test_markdown_has_every_part_in_order() -> None:
     )
 
 
-def test_html_has_every_part_and_no_markup_of_the_words() -> None:
-    found = as_html([Section("a < b", ("c & <script>",), (("d", "e"),), (TABLE,))])
-
-    assert found.startswith("<section><h2>a &lt; b</h2>")
-    assert "<p>c &amp; &lt;script&gt;</p>" in found
-    assert "<dl><dt>d</dt><dd>e</dd></dl>" in found
-    assert "<td>another | thing</td><td>20</td><td>–</td>" in found
-    assert found.count("<tr>") == found.count("</tr>") == 3
-
-
 def test_section_without_title_opens_with_its_words() -> None:
     assert as_text([Section("", ("The opening.",))]) == "The opening."
     assert as_markdown([Section("", ("The opening.",))]) == "The opening."
@@ -125,6 +114,6 @@ def test_word_longer_than_the_page_is_broken() -> None:
     assert max(map(len, found.splitlines())) == WIDTH
 
 
-@pytest.mark.parametrize("form", [as_text, as_markdown, as_html])
+@pytest.mark.parametrize("form", [as_text, as_markdown])
 def test_table_without_rows_has_its_head(form: Callable) -> None:
     assert "name" in form([Section("t", tables=(Table("c", ("name", "n"), ()),))])

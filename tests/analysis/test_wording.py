@@ -167,7 +167,7 @@ def test_holm_is_told_where_there_were_several_tests(
 ) -> None:
     found = dict(findings_section([finding(p_value=p, holm=holm)]).pairs)
 
-    assert found["p"] == text
+    assert found["p (no effect)"] == text
 
 
 def test_quote_that_repeats_the_reason_is_not_told_twice() -> None:

@@ -191,7 +191,7 @@ def test_method_that_does_not_hold_its_level_at_n_gives_no_verdict(
     found = h1(source(20))
 
     assert found.verdict == "undecidable"
-    assert found.reason.startswith("partial_correlation at 20 rows: size .090; 197")
+    assert found.reason.startswith("verdict at 20 rows: size .090; 197")
 
 
 def test_equal_depths_are_undecidable_and_named(source: Source) -> None:

@@ -136,6 +136,22 @@ def test_accuracies_above_1_are_percent(csv: Csv) -> None:
     assert "percent" in found.caveats[0]
 
 
+def test_fractions_among_percentages_are_warned_of(csv: Csv) -> None:
+    mixed = evidence_of_csv(csv("acc,params\n0.9,1\n91.5,2\n0,3\n"))
+    clean = evidence_of_csv(csv("acc,params\n90,1\n91.5,2\n0,3\n"))
+
+    assert mixed.caveats[1].startswith("1 of these percentages are at most 1")
+    assert len(clean.caveats) == 1
+
+
+@pytest.mark.parametrize("role", ["family", "digest"])
+def test_the_response_is_no_role_too(csv: Csv, role: str) -> None:
+    path = csv("accuracy,params\n0.5,1\n0.6,2\n")
+
+    with pytest.raises(ValueError, match=f"accuracy is the response and .* the {role}"):
+        evidence_of_csv(path, columns={role: "accuracy"})
+
+
 @pytest.mark.parametrize(("low", "high"), [("-0.1", "0.5"), ("50", "101")])
 def test_an_accuracy_outside_its_range_is_refused(
     csv: Csv, low: str, high: str
@@ -152,6 +168,9 @@ def test_another_response_is_taken_as_it_is(csv: Csv) -> None:
     assert found.plan.response == "speed"
     assert [row.outcomes["speed"] for row in found.observations] == [(200,), (-3,)]
     assert "speed" not in found.observations[0].measures
+    assert found.caveats == (
+        "Column 'speed' is explained as it is: larger counts as better.",
+    )
 
 
 @pytest.mark.parametrize(

@@ -307,8 +307,12 @@ def test_plan_of_a_study_is_that_of_its_configuration(tmp_path):
     assert plan_of(tmp_path, text) == parsed(text, tmp_path).preregistration
 
 
+def test_plan_of_a_study_file_without_the_section_is_the_default(tmp_path):
+    assert plan_of(tmp_path, DIGITS) == Preregistration()
+
+
 BAD_PLANS = {
-    "no section": ('[data]\nname = "digits"\n', "must have a section [preregistr"),
+    "no section": ('[plan]\nname = "digits"\n', "must have a section [preregistr"),
     "no table": ("preregistration = 3\n", "preregistration: |got 3"),
     "key": ("[preregistration]\nsmalest_effect = 0.1\n", "'smallest_effect'?"),
     "value": ("[preregistration]\nsmallest_effect = 2\n", "in (0, 1), but got 2"),
