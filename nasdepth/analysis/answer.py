@@ -316,7 +316,8 @@ def _warnings(evidence: Evidence, scope: Scope, options: Options) -> tuple[str, 
             "One training per architecture: seed noise is part of every residual, and"
             " the reliability of the response is unknown."
         )
-    cut = sum(number for reason, number in scope.left_out if reason != "search arm")
+    never = {"search arm", *(reason for reason, _ in evidence.left_out)}
+    cut = sum(number for reason, number in scope.left_out if reason not in never)
     if cut:
         arm = "" if _selected(scope, options) else " of the unselected arm"
         texts.append(

@@ -53,7 +53,7 @@ def scope_section(scope: Scope, plan: Preregistration, registered: str) -> Secti
         ("arms", counts(scope.arms) or "none"),
         ("architectures", _architectures(scope)),
     ]
-    if scope.families and scope.families[0][0]:
+    if any(name for name, _ in scope.families):
         pairs.append(("families", counts(scope.families)))
     if scope.outcome_range:
         form = ".2%" if kind.column == "accuracy" else ".4g"
@@ -276,10 +276,6 @@ def _families(found: Grouped) -> Table:
             f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in notes if note
         ),
     )
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _slope(slope: Slope) -> tuple[str, str, str]:

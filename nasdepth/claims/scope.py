@@ -1,5 +1,6 @@
 """What the data can say, known before any coefficient is looked at."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -187,7 +188,7 @@ def scope_of(
         n=len(sample),
         replicated=sum(_trainings(unit.outcomes, plan) > 1 for unit in sample.units),
         trainings=sum(_trainings(unit.outcomes, plan) for unit in sample.units),
-        families=count(sample.families),
+        families=tuple(Counter(sample.families).most_common()),
         datasets=_datasets(evidence.observations),
         outcome_range=(float(outcome.min()), float(outcome.max())) if sample else None,
         reliability=reliability_of(sample, plan.response),

@@ -111,7 +111,8 @@ def _impossible(scope: Scope, found: Headline | None, plan: Preregistration) -> 
     if primary.value is None or primary.interval is None:
         given = ", ".join(label_of(name) for name in found.fits[0].covariates)
         return f"effective depth given {given} is not estimable: {primary.problem}."
-    offer = offered("verdict", scope.n)
+    # as simulated: with three covariates, a further one costs a row
+    offer = offered("verdict", scope.n - max(0, scope.held - 2))
     if not offer.offered:
         return f"{offer.reason}; {enough}."
     r = scope.primary.r
