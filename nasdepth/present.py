@@ -143,6 +143,7 @@ def _next_commands(name: str, study_file: Path, storage: str) -> Sequence[str]:
         f"nasdepth train best.json --data {shlex.quote(str(study_file))} --seeds 3",
         f"nasdepth export {study} -o best/",
         f"nasdepth analyze {study}",
+        f"nasdepth report {study} -o report.html",
         f"nasdepth dashboard {study}",
     )
 
