@@ -66,7 +66,7 @@ def sample_details(
     text = ", ".join(f"{number} {reason}" for reason, number in reasons)
     total = len(evidence.observations)
     unused = f" (unused: {text})" if text else ""
-    lines = [("rows used", f"{len(used)} of {total}{unused}")]
+    lines = [("rows at hand", f"{len(used)} of {total}{unused}")]
     if options.allow_selected:
         lines.append(("sample", "exploratory: rows that a sampler chose are in it"))
     return tuple(lines)

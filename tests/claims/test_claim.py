@@ -208,7 +208,7 @@ def test_rows_left_out_are_counted_with_their_reason():
     lines = sample_details(evidence(rows), OPTIONS, "log_error", rows[:1])
 
     text = "1 of 4 (unused: 1 out of memory, 1 search arm, 1 of another kind)"
-    assert lines == (("rows used", text),)
+    assert lines == (("rows at hand", text),)
 
 
 def test_pruned_and_failed_trainings_never_enter():

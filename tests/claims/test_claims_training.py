@@ -198,7 +198,7 @@ def test_h4_prints_the_largest_learning_rate_without_divergence():
 
     assert details["largest stable learning rate, plain"] == "16 at 0.1"
     assert details["largest stable learning rate, shortcut"] == "16 at 9"
-    assert details["rows used"] == "96 of 96"
+    assert details["rows at hand"] == "96 of 96"
 
 
 @pytest.mark.parametrize(
