@@ -255,7 +255,7 @@ def test_records_that_contradict_each_other_leave_the_note(
     with caplog.at_level(logging.WARNING):
         annotate_study(study, rows, store, "Quick")
 
-    assert "the comparison of study 'quick'" in caplog.text
+    assert "the analysis of study 'quick'" in caplog.text
     assert "digits: 2 complete." in optuna_dashboard.get_note(study)
 
 

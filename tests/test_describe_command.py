@@ -162,7 +162,7 @@ def test_a_refused_network_is_one_line(tmp_path: Path) -> None:
         (("train", "torchvision:resnet18", "--data", "digits"), "only a family name"),
         (
             ("describe", "torchvision:vit_b_16", "--input", "3,100,100"),
-            "Wrong image height",
+            "indivisible by patch size",
         ),
     ],
 )
