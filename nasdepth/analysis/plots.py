@@ -26,7 +26,8 @@ from nasdepth.analysis.plotting import (
     thinned,
     thinned_text,
 )
-from nasdepth.analysis.wording import bracketed, number, p_text
+from nasdepth.analysis.wording import number, p_text
+from nasdepth.claims.claim import bracketed
 from nasdepth.claims.headline import Fit, Headline
 from nasdepth.evidence.preregistration import EFFECTIVE, Preregistration
 from nasdepth.evidence.responses import response_named

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from nasdepth.analysis.document import Section, Table
 from nasdepth.analysis.exploratory import Alone
+from nasdepth.claims.claim import bracketed
 from nasdepth.claims.finding import Finding
 from nasdepth.claims.headline import Contrast, Fit, Headline
 from nasdepth.claims.scope import Reading, Scope
@@ -14,20 +15,12 @@ from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.evidence.responses import response_named
 from nasdepth.measures.catalogue import label_of
 from nasdepth.statistics.grouped import Grouped, Slope
-from nasdepth.statistics.linear import Interval
 from nasdepth.statistics.nested import ModelFit
 
 
 def number(value: float | None, spec: str = "+.3f") -> str:
     """A number, a dash where there is none."""
     return "–" if value is None else format(value, spec)
-
-
-def bracketed(interval: Interval | None, spec: str = "+.3f") -> str:
-    """An interval in brackets, a dash where there is none."""
-    if interval is None:
-        return "–"
-    return f"[{interval[0]:{spec}}, {interval[1]:{spec}}]"
 
 
 def p_text(value: float | None) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from nasdepth.analysis.document import Section, Table
 from nasdepth.analysis.exploratory import Added, Exploratory
-from nasdepth.analysis.wording import bracketed, number, p_text
+from nasdepth.analysis.wording import number, p_text
+from nasdepth.claims.claim import bracketed
 from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.measures.catalogue import label_of
 from nasdepth.statistics.multiverse import Curve, Point

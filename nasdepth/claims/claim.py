@@ -154,9 +154,11 @@ def partial_text(result: PartialCorrelation) -> str:
     return f"{value}, p {result.p_value:.3f}, n {result.n}"
 
 
-def bracketed(interval: Interval) -> str:
-    """An interval as text, signs shown."""
-    return f"[{interval[0]:+.3f}, {interval[1]:+.3f}]"
+def bracketed(interval: Interval | None, spec: str = "+.3f") -> str:
+    """An interval in brackets, a dash where there is none."""
+    if interval is None:
+        return "–"
+    return f"[{interval[0]:{spec}}, {interval[1]:{spec}}]"
 
 
 def _why(verdict: Verdict, effect: Effect) -> str:

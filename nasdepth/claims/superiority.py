@@ -10,7 +10,7 @@ their means has to agree, and fewer than ten of them decide nothing.
 
 from dataclasses import dataclass, replace
 
-from nasdepth.claims.claim import CLAIMS, Claim, Options
+from nasdepth.claims.claim import CLAIMS, Claim, Options, bracketed
 from nasdepth.claims.finding import Finding, Verdict, verdict_of
 from nasdepth.claims.headline import Headline, headline
 from nasdepth.claims.scope import INSEPARABLE, LEAST_N, Scope, samples_of, scope_of
@@ -79,7 +79,7 @@ def finding_of(evidence: Evidence, scope: Scope, found: Headline | None) -> Find
     second = _second(found)
     verdict, why = _verdict(primary.interval, second, found, plan)
     p_value = max(primary.p_value, second.p_value if second else 0.0)
-    value = f"partial r {primary.value:+.3f} {brackets(primary.interval)}"
+    value = f"partial r {primary.value:+.3f} {bracketed(primary.interval)}"
     return replace(
         empty,
         statistic="signed partial correlation of effective depth",
@@ -91,11 +91,6 @@ def finding_of(evidence: Evidence, scope: Scope, found: Headline | None) -> Find
         quote=_quote(evidence, found, verdict),
         details=_details(found),
     )
-
-
-def brackets(interval: Interval | None) -> str:
-    """An interval of a correlation as text."""
-    return f"[{interval[0]:+.3f}, {interval[1]:+.3f}]" if interval else "no interval"
 
 
 def _impossible(scope: Scope, found: Headline | None, plan: Preregistration) -> str:
@@ -167,7 +162,7 @@ def _verdict(
         return "undecided", f"{why} Undecided by design: {design}."
     if second is None:
         return verdict, why
-    other = f"{second.value:+.3f} {brackets(second.interval)}"
+    other = f"{second.value:+.3f} {bracketed(second.interval)}"
     if verdict_of(second.interval, plan.smallest_effect, plan.direction) != verdict:
         why = f"{why} {second.place} it is {other}, which does not agree."
         return "undecided", why
@@ -193,7 +188,7 @@ def _quote(evidence: Evidence, found: Headline, verdict: Verdict) -> str:
     held = (plan.nominal, *plan.baselines, *plan.covariates)
     names = ", ".join(map(label_of, held))
     other = (
-        f"{mirror.value:+.2f} {brackets(mirror.interval)}"
+        f"{mirror.value:+.2f} {bracketed(mirror.interval)}"
         if mirror.value is not None
         else "not estimable"
     )
@@ -201,7 +196,7 @@ def _quote(evidence: Evidence, found: Headline, verdict: Verdict) -> str:
         f"On {evidence.name} (n = {primary.n} architectures) the partial correlation of"
         f" effective depth with {response_named(plan.response).label}, given"
         f" {names}, is {primary.value:+.2f}"
-        f" {brackets(primary.interval)}, and that of {label_of(plan.nominal)} given"
+        f" {bracketed(primary.interval)}, and that of {label_of(plan.nominal)} given"
         f" effective depth {other}: {verdict}."
     )
 
@@ -214,7 +209,7 @@ def _details(found: Headline) -> tuple[tuple[str, str], ...]:
         value = f"{result.value:+.3f} " if result.value is not None else ""
         problem = f": {result.problem}" if result.problem else ""
         role = f"{name} instead" if fit.role == "mirror" else f"given {name}"
-        lines.append((role, f"{value}{brackets(result.interval)}{problem}"))
+        lines.append((role, f"{value}{bracketed(result.interval)}{problem}"))
     return tuple(lines)
 
 

@@ -81,6 +81,33 @@ def evidence_options(command: F) -> F:
     return command
 
 
+def analysis_options(command: F) -> F:
+    """Options of every command that analyses evidence."""
+    options = (
+        click.option(
+            "--claim",
+            "claims",
+            multiple=True,
+            help="H1 to H10, or all [default: H1]; may be repeated.",
+        ),
+        click.option(
+            "--allow-selected",
+            is_flag=True,
+            help="Let in what a sampler chose; labelled exploratory.",
+        ),
+        click.option(
+            "--draws", type=click.IntRange(99), default=1999, show_default=True
+        ),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+        click.option(
+            "--brief", is_flag=True, help="Leave out the exploratory results."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def gather(**choice: Unpack[Choice]) -> "list[Evidence]":
     """The evidence that the options name, under the plan that they give.
 
@@ -195,20 +222,7 @@ def _plan_of(path: Path) -> "Preregistration":
 
 @main.command()
 @evidence_options
-@click.option(
-    "--claim",
-    "claims",
-    multiple=True,
-    help="H1 to H10, or all [default: H1]; may be repeated.",
-)
-@click.option(
-    "--allow-selected",
-    is_flag=True,
-    help="Let in what a sampler chose; labelled exploratory.",
-)
-@click.option("--draws", type=click.IntRange(99), default=1999, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--brief", is_flag=True, help="Leave out the exploratory results.")
+@analysis_options
 @click.option("--figure", type=output_path, help="Write the scatter figure here.")
 @click.option(
     "-f",

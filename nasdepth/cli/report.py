@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from nasdepth.cli.base import main, output_path, study_of
-from nasdepth.cli.evidence import Choice, evidence_options, gather
+from nasdepth.cli.evidence import Choice, analysis_options, evidence_options, gather
 
 if TYPE_CHECKING:
     from nasdepth.analysis.answer import Analysis
@@ -18,20 +18,7 @@ if TYPE_CHECKING:
 
 @main.command()
 @evidence_options
-@click.option(
-    "--claim",
-    "claims",
-    multiple=True,
-    help="H1 to H10, or all [default: H1]; may be repeated.",
-)
-@click.option(
-    "--allow-selected",
-    is_flag=True,
-    help="Let in what a sampler chose; labelled exploratory.",
-)
-@click.option("--draws", type=click.IntRange(99), default=1999, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--brief", is_flag=True, help="Leave out the exploratory results.")
+@analysis_options
 @click.option(
     "-o", "--output", type=output_path, required=True, help="File to write; - prints."
 )

@@ -9,7 +9,6 @@ from nasdepth.analysis.document import Section
 from nasdepth.analysis.exploratory import alone, exploratory
 from nasdepth.analysis.wording import (
     alone_section,
-    bracketed,
     findings_section,
     headline_section,
     number,
@@ -17,7 +16,7 @@ from nasdepth.analysis.wording import (
     scope_section,
 )
 from nasdepth.analysis.wording_exploratory import curve_table, exploratory_section
-from nasdepth.claims.claim import Options
+from nasdepth.claims.claim import Options, bracketed
 from nasdepth.claims.finding import Finding, Verdict
 from nasdepth.claims.headline import headline
 from nasdepth.claims.scope import Scope, samples_of, scope_of
