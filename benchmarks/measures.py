@@ -32,10 +32,10 @@ import torch
 from nasdepth import Architecture, Space, Stage, Stem, StudyConfig, build, lower
 from nasdepth.architecture.links import draw_links
 from nasdepth.architecture.spec import InvalidArchitecture
+from nasdepth.guide.draws import Draw, Params, draw_random
 from nasdepth.measures.catalogue import measure
 from nasdepth.measures.summaries import Summaries
 from nasdepth.network.proxies import PROXIES
-from nasdepth.search.space import Draw, Params, draw_random
 
 STUDY = Path(__file__).parents[1] / "studies" / "cifar10.toml"
 SHAPE, CLASSES = (3, 32, 32), 10

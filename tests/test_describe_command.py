@@ -14,6 +14,7 @@ from nasdepth.architecture.families import family
 from nasdepth.architecture.lower import lower
 from nasdepth.cli import main
 from nasdepth.measures.catalogue import CATALOGUE, measure
+from nasdepth.network import latency
 
 
 def run(*arguments: str) -> Result:
@@ -82,6 +83,58 @@ def test_gradients_of_foreign_networks() -> None:
     row = described("torchvision:squeezenet1_1", "--gradients", "--input", "3,64,64")
 
     assert row["gradients"][0]["mean"] > 0
+
+
+@pytest.mark.parametrize("network", ["resnet18", "torchvision:resnet18"])
+def test_latency_is_stated_with_its_spread_and_setting(network: str) -> None:
+    row = described(network, "--latency", "--batch", "2", "--input", "3,32,32")
+    timed = row["latency"]
+
+    assert 0 < timed["lower"] <= timed["median"] <= timed["upper"]
+    assert timed["repeats"] >= 3
+    assert (timed["batch"], timed["threads"]) == (2, 1)
+    assert timed["device"].startswith("cpu ")
+    assert "2 images in float32, channels-last" in timed["timed"]
+
+
+def test_latency_is_a_section_of_the_table() -> None:
+    done = run("describe", "cifar_resnet20", "--latency")
+    lines = done.stdout.partition("\nlatency\n")[2].splitlines()
+
+    assert lines[0].split() == ["what", "unit", "value"]
+    assert [line.split()[:2] for line in lines[1:4]] == [
+        ["median", "s"],
+        ["lower", "s"],
+        ["upper", "s"],
+    ]
+
+
+def test_latencies_stand_side_by_side() -> None:
+    names = ("cifar_resnet20", "torchvision:squeezenet1_1")
+    command = ("compare", *names, "--input", "3,32,32", "--latency")
+
+    lines = run(*command).stdout.splitlines()
+    rows = json.loads(run(*command, "-f", "json").stdout)
+
+    assert [line.split()[0] for line in lines[-3:]] == [
+        "latency",
+        "latency_lower",
+        "latency_upper",
+    ]
+    assert all(line.split()[-1] == "s" for line in lines[-3:])
+    assert all(
+        0 < row["latency_lower"] <= row["latency"] <= row["latency_upper"]
+        for row in rows
+    )
+
+
+def test_what_disturbs_a_timing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "_BUSY", 1.1)  # more than there is: never quiet
+
+    done = run("describe", "cifar_resnet20", "--latency")
+
+    assert "cifar_resnet20: the machine was not quiet" in done.stderr
+    assert "% of the time at work" in done.stderr
 
 
 def test_what_counts_can_be_chosen() -> None:
@@ -155,6 +208,20 @@ def test_a_refused_network_is_one_line(tmp_path: Path) -> None:
         (("describe", "resnet18", "--input", "3,0,4"), "positive sides"),
         (("describe", "resnet18", "--cells", "-f", "csv"), "-f table or -f json"),
         (("describe", "resnet18", "--draw", "a.gif"), ".svg or .png"),
+        (("describe", "resnet18", "--latency", "-f", "csv"), "-f table or -f json"),
+        (("describe", "resnet18", "--latency", "--batch", "0"), "batch must be 1 or"),
+        (("describe", "resnet18", "--latency", "--threads", "0"), "must be 1 to"),
+        (("describe", "resnet18", "--latency", "--device", "gpu"), "must be one of"),
+        (
+            ("describe", "resnet18", "--latency", "--batch", "100000000"),
+            "memory is exhausted; choose a smaller --batch",
+        ),
+        (
+            ("describe", "resnet18", "--latency", "--batch", f"{10**18}"),
+            "Storage size calculation overflowed",
+        ),
+        (("describe", "resnet18", "--batch", "4"), "--batch: says how to time"),
+        (("compare", "resnet18", "--threads", "1"), "add --latency"),
         (("describe", "torch.nn:Identity"), "--input"),
         (("describe", "json:dumps", "--input", "3,4,4"), "raised TypeError"),
         (("describe", "model.pt"), "loading a pickle"),

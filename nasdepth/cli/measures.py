@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from nasdepth.cli.base import format_option, graph_of, main, output_path, shape_of
+from nasdepth.cli.base import (
+    F,
+    format_option,
+    graph_of,
+    main,
+    output_path,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from nasdepth.measures.depth import DepthConvention
     from nasdepth.measures.description import Measures
+    from nasdepth.network.latency import Latency
     from nasdepth.network.probes import Probed
     from nasdepth.tables import Form
 
@@ -35,6 +43,20 @@ _counted = click.option(
     help="Let these weigh in depths too; give it once for each.",
 )
 _input = click.option("--input", "shape", help="Channels,height,width of an image.")
+#: options of a timing, and what holds where they are not given
+_TIMING: Final = {"batch": 1, "threads": 1, "device": "cpu"}
+
+
+def _timing_options(command: F) -> F:
+    """Options of a command that can time a forward pass."""
+    for option in (
+        click.option("--device", help="Where to time: cpu, cuda, cuda:N, auto [cpu]."),
+        click.option("--threads", type=int, help="CPU threads while it is timed [1]."),
+        click.option("--batch", type=int, help="Images of a timed pass [1]."),
+        click.option("--latency", is_flag=True, help="Time a forward pass (torch)."),
+    ):
+        command = option(command)
+    return command
 
 
 @main.command()
@@ -46,6 +68,7 @@ _input = click.option("--input", "shape", help="Channels,height,width of an imag
 @click.option("--paths", is_flag=True, help="Number of paths of each weight.")
 @click.option("--sensitivity", is_flag=True, help="Depths under each convention.")
 @click.option("--gradients", is_flag=True, help="Probes at initialization (torch).")
+@_timing_options
 @click.option("--draw", type=output_path, help="Write a picture (.svg, .png) here.")
 @format_option
 def describe(
@@ -65,10 +88,12 @@ def describe(
     Example:  nasdepth describe resnet50
               nasdepth describe best.json --input 3,64,64 --draw best.svg
               nasdepth describe torchvision:densenet201 --cells --scopes 2
+              nasdepth describe torchvision:resnet18 --latency --batch 8
     """
     from nasdepth.measures.description import Measures
     from nasdepth.tables import render
 
+    timing = _timing(sections)
     wanted = {name: option for name, option in sections.items() if option}
     if form == "csv" and wanted:
         flags = ", ".join(f"--{name}" for name in wanted)
@@ -78,15 +103,18 @@ def describe(
         from nasdepth.pictures.network import picture
 
         click.echo(f"Wrote {picture(found.graph, draw, title=network)}.", err=True)
+    timed = {"latency": _latency(network, shape, timing).as_dict()} if timing else {}
     if form == "table":
         click.echo(_overview(network, found))
+    wanted.pop("latency", None)
     probing = wanted.pop("gradients", False)
     rows = {name: _SECTIONS[name](found, option) for name, option in wanted.items()}
     if probing:
         rows |= _probed(network, shape)
     if form != "table":
-        click.echo(render([{"network": network, **found} | rows], form))
+        click.echo(render([{"network": network, **found} | rows | timed], form))
         return
+    rows |= {name: _listed(values) for name, values in timed.items()}
     for name, section in rows.items():
         click.echo(f"\n{name}\n{render(section, 'table')}")
 
@@ -95,23 +123,33 @@ def describe(
 @click.argument("networks", nargs=-1, required=True)
 @_input
 @_counted
+@_timing_options
 @format_option
 def compare(
-    networks: tuple[str, ...], shape: str | None, count: tuple[str, ...], form: "Form"
+    networks: tuple[str, ...],
+    shape: str | None,
+    count: tuple[str, ...],
+    form: "Form",
+    **options: Any,
 ) -> None:
     """Measures of several networks side by side.
 
     \b
     Example:  nasdepth compare resnet50 torchvision:convnext_tiny vgg16_bn
+              nasdepth compare resnet18 mobilenet_v2 --latency
     """
     from nasdepth.measures.catalogue import CATALOGUE
     from nasdepth.measures.description import Measures
     from nasdepth.tables import quantity, render, table
 
     convention = _convention(count)
+    timing = _timing(options)
     found = {name: Measures(graph_of(name, shape), convention) for name in networks}
+    times = {name: _quartiles(name, shape, timing) for name in networks}
     if form != "table":
-        rows = [{"network": name, **values} for name, values in found.items()]
+        rows = [
+            {"network": name, **values, **times[name]} for name, values in found.items()
+        ]
         click.echo(render(rows, form))
         return
     sides = {
@@ -119,7 +157,9 @@ def compare(
     }
     for name, each in found.items():
         sides[name] |= {key: quantity(value) for key, value in each.items()}
+        sides[name] |= {key: quantity(value) for key, value in times[name].items()}
     units = {key: CATALOGUE[key].unit for key in CATALOGUE}
+    units |= dict.fromkeys(times[networks[0]], "s")
     click.echo(
         table(
             [
@@ -128,7 +168,7 @@ def compare(
                     **{name: side[key] for name, side in sides.items()},
                     "unit": units.get(key, ""),
                 }
-                for key in ("input", *CATALOGUE)
+                for key in ("input", *CATALOGUE, *times[networks[0]])
             ]
         )
     )
@@ -212,26 +252,93 @@ def _sensitivity(found: "Measures", wanted: bool) -> list[dict[str, Any]]:
     return [{"counted": name, **row} for name, row in found.sensitivity().items()]
 
 
-def _probed(network: str, shape: str | None) -> dict[str, list[dict[str, Any]]]:
-    """Probes over three seeds on random images, and what is known of each layer."""
+def _subject(network: str, shape: str | None) -> tuple[Any, Any]:
+    """What torch is to run, and the shape of its images where it does not know it."""
     from nasdepth.architecture.families import is_named
     from nasdepth.cli.base import architecture_of
+
+    if is_named(network):
+        return architecture_of(network, shape), None
+    from nasdepth.zoo import load
+
+    return load(network, shape_of(shape), empty=False)
+
+
+def _timing(options: dict[str, Any]) -> dict[str, Any]:
+    """How to time, taken out of the options; empty without --latency."""
+    wanted = options["latency"]
+    given = {name: options.pop(name) for name in _TIMING}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not wanted:
+        flags = ", ".join(f"--{name}" for name in given)
+        raise ValueError(f"{flags}: says how to time; add --latency.")
+    return {**_TIMING, **given} if wanted else {}
+
+
+def _latency(network: str, shape: str | None, timing: dict[str, Any]) -> "Latency":
+    """Seconds of a forward pass; what torch cannot do becomes an error in one line."""
+    from nasdepth.network.latency import latency
+    from nasdepth.training.device import is_out_of_memory, pick_device
+
+    device = pick_device(timing["device"])
+    subject, dims = _subject(network, shape)
+    try:
+        timed = latency(subject, dims, **timing | {"device": device})
+    except (RuntimeError, MemoryError, TypeError) as error:
+        why = (
+            "memory is exhausted; choose a smaller --batch or --input"
+            if is_out_of_memory(error)
+            else str(error).strip().partition("\n")[0]
+        )
+        raise ValueError(f"{network} with --batch {timing['batch']}: {why}.") from error
+    if not timed.quiet:
+        click.echo(
+            f"{network}: the machine was not quiet (quartiles {timed.spread:.0%} of "
+            f"the median apart{_at_work(timed)}); alone it may be quicker.",
+            err=True,
+        )
+    return timed
+
+
+def _at_work(timed: "Latency") -> str:
+    return "" if timed.busy is None else f", {timed.busy:.0%} of the time at work"
+
+
+def _listed(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a value of a timing."""
+    seconds = ("median", "lower", "upper")
+    return [
+        {"what": name, "unit": "s" if name in seconds else "", "value": value}
+        for name, value in values.items()
+    ]
+
+
+def _quartiles(
+    network: str, shape: str | None, timing: dict[str, Any]
+) -> dict[str, float]:
+    """Median and quartiles of a network's latency by column, none without a timing."""
+    if not timing:
+        return {}
+    timed = _latency(network, shape, timing)
+    click.echo(f"{network}: {timed.timed}.", err=True)
+    return {
+        "latency": timed.median,
+        "latency_lower": timed.lower,
+        "latency_upper": timed.upper,
+    }
+
+
+def _probed(network: str, shape: str | None) -> dict[str, list[dict[str, Any]]]:
+    """Probes over three seeds on random images, and what is known of each layer."""
     from nasdepth.network.probes import PROBES, probe
 
-    options: dict[str, Any] = {"batch": _BATCH}
-    subject: Any
-    if is_named(network):
-        subject = architecture_of(network, shape)
-    else:
-        from nasdepth.zoo import load
-
-        subject, options["shape"] = load(network, shape_of(shape), empty=False)
+    subject, dims = _subject(network, shape)
     click.echo(
         f"Probing {_BATCH} random images with 3 seeds of weights; a large network "
         "takes minutes on a CPU, and less with a smaller --input.",
         err=True,
     )
-    results = probe(subject, _DYNAMICS, **options)
+    results = probe(subject, _DYNAMICS, batch=_BATCH, shape=dims)
     gradients = [
         {
             "probe": name,

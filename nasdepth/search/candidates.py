@@ -14,16 +14,13 @@ from nasdepth.architecture.canonical import digest
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.ops import InvalidGraph
 from nasdepth.architecture.spec import Architecture, InvalidArchitecture
+from nasdepth.guide.draws import Chooser, Draw, NoCandidate, Params, at_quantile
 from nasdepth.measures.summaries import summarize
 from nasdepth.search.config import StudyConfig
-from nasdepth.search.space import Chooser, Draw, Params, Space, at_quantile
+from nasdepth.search.space import Space
 
 #: draws for one wanted candidate before the space counts as exhausted
 _PATIENCE: Final = 200
-
-
-class NoCandidate(ValueError):
-    """No feasible unseen architecture was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +66,10 @@ class Sieve:
         self.dropped: Counter[str] = Counter()
         self.drawn = 0
 
-    def admit(self, origin: str, draw: Draw) -> Candidate | None:
-        """The candidate of a draw; None where it is invalid, over budget or known."""
+    def measure(
+        self, draw: Draw
+    ) -> tuple[Architecture, Mapping[str, float | None]] | None:
+        """Architecture and measures of a draw; None if it is invalid or over budget."""
         self.drawn += 1
         try:
             architecture = self._space.sample(draw)
@@ -85,6 +84,14 @@ class Sieve:
         if over:
             self.dropped.update(f"over {name}" for name in over)
             return None
+        return architecture, measures
+
+    def admit(self, origin: str, draw: Draw) -> Candidate | None:
+        """The candidate of a draw; None where it is invalid, over budget or known."""
+        found = self.measure(draw)
+        if found is None:
+            return None
+        architecture, measures = found
         # an equal architecture has the digest that was seen: no need to compute it
         own = "" if architecture in self._admitted else digest(lower(architecture))
         if not own or own in self._seen:

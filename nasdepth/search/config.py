@@ -47,6 +47,10 @@ _YOUNGER: Final[Mapping[str, Any]] = {
     "preregistration.covariates": [],
     "preregistration.threshold": 0.0,
 }
+#: a cost that is timed, see `network/latency.py`
+LATENCY: Final = "latency"
+#: costs known from the graph
+COSTS: Final = tuple(name for name, row in CATALOGUE.items() if row.cost)
 #: growths of dense stages are multiples of it above the least
 GROWTH_STEP: Final = 4
 
@@ -85,6 +89,29 @@ def _strides(values: tuple[int, ...]) -> tuple[int, ...]:
     if not set(values) <= {1, 2}:
         raise ValueError(f"must hold 1 or 2, but got {values}")
     return values
+
+
+def _objectives(names: tuple[str, ...]) -> tuple[str, ...]:
+    choices = [*COSTS, LATENCY]
+    if names[:1] != ("accuracy",) or len(names) > 2:
+        raise ValueError(
+            f"must be accuracy, or accuracy and one of {', '.join(choices)}, but got "
+            f"{','.join(names) or 'nothing'}"
+        )
+    for name in names[1:]:
+        if name not in choices:
+            raise ValueError(unknown("cost", name, choices))
+    return names
+
+
+def _corner(reference: tuple[float, float]) -> tuple[float, float]:
+    accuracy, cost = reference
+    if not (0 <= accuracy < 1 and cost > 0):
+        raise ValueError(
+            "must be [accuracy, cost], accuracy in [0, 1) and cost above 0, but got "
+            f"{list(reference)}"
+        )
+    return reference
 
 
 def _measures(weights: dict[str, float]) -> dict[str, float]:
@@ -231,24 +258,49 @@ class DesignConfig(_Section):
     candidates: int = Field(25, ge=1)
 
 
-class PrunerConfig(_Section):
-    """Successive halving (Jamieson & Talwalkar 2016, arXiv:1502.07943).
+class GuideConfig(_Section):
+    """The sampler "guided": see docs/search.md.
 
     Attributes:
+        start: trials spread over the space before the model leads; those of the
+            unselected arm count.
+        pool: feasible candidates that the model compares for each trial.
+    """
+
+    start: int = Field(10, ge=2)
+    pool: int = Field(2000, ge=10)
+
+
+class PrunerConfig(_Section):
+    """Which trainings end early.
+
+    Attributes:
+        kind: "halving" is successive halving (Jamieson & Talwalkar 2016,
+            arXiv:1502.07943); "short" ends all at the first rung but those that the
+            guide wants finished.
         first_rung: epoch of the first decision; 0 is a third of the epochs, because
             deep networks start more slowly than shallow ones.
         factor: of the epochs from rung to rung; one trial in so many goes on.
+        confirm: of so many trials one finishes the best short run.
     """
 
+    kind: Literal["halving", "short"] = "halving"
     first_rung: int = Field(0, ge=0)
     factor: int = Field(3, ge=2)
+    confirm: int = Field(10, ge=2)
 
 
 class SearchConfig(_Section):
     """How the study runs.
 
     Attributes:
-        sampler: that proposes one candidate for every pool.
+        sampler: that chooses the candidates; all but "guided" propose one for a pool
+            that is scored by `ScreenConfig`.
+        objectives: "accuracy", and for a Pareto front a cost known before training.
+        reference: accuracy and cost that a network must beat to count for the front;
+            None for the worst finished accuracy and the greatest cost in the pool.
+        log_cost: whether the logarithm of the cost counts.
+        prior_study: study in the same storage whose results are prior knowledge.
         n_trials: the study's total, complete and pruned.
         seed: of everything random.
         workers: processes.
@@ -256,12 +308,34 @@ class SearchConfig(_Section):
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
 
-    sampler: Literal["tpe", "nsgaii", "gp", "random", "qmc"] = "tpe"
+    sampler: Literal["guided", "tpe", "nsgaii", "gp", "random", "qmc", "evolution"] = (
+        "guided"
+    )
+    objectives: Annotated[tuple[str, ...], AfterValidator(_objectives)] = ("accuracy",)
+    reference: Annotated[tuple[float, float], AfterValidator(_corner)] | None = None
+    log_cost: bool = True
+    prior_study: str = ""
     n_trials: int = Field(40, ge=1)
     seed: int = Field(0, ge=0, lt=2**32)
     workers: int = Field(1, ge=1)
     threads: int = Field(1, ge=1)
     device: str = "auto"
+
+    @property
+    def cost(self) -> str | None:
+        """The objective beside accuracy; None where there is none."""
+        return self.objectives[1] if len(self.objectives) > 1 else None
+
+    @model_validator(mode="after")
+    def _guided_alone(self) -> Self:
+        """Raises where another sampler is asked for what only the guide does."""
+        for name in ("objectives", "reference", "prior_study"):
+            default = type(self).model_fields[name].default
+            if self.sampler != "guided" and getattr(self, name) != default:
+                raise ValueError(
+                    f"{name} needs sampler = 'guided', but got {self.sampler!r}"
+                )
+        return self
 
 
 class StudyConfig(_Section):
@@ -272,6 +346,7 @@ class StudyConfig(_Section):
     space: SpaceConfig = SpaceConfig()
     budget: BudgetConfig = BudgetConfig()
     screen: ScreenConfig = ScreenConfig()
+    guide: GuideConfig = GuideConfig()
     design: DesignConfig = DesignConfig()
     training: TrainingConfig = TrainingConfig()
     pruner: PrunerConfig = PrunerConfig()
@@ -289,11 +364,30 @@ class StudyConfig(_Section):
         """Inverse of `to_json`."""
         return _checked(json.loads(text), "the stored study")
 
+    def with_search(self, values: Mapping[str, Any]) -> "StudyConfig":
+        """The configuration with other values of [search].
+
+        Raises:
+            ValueError: a value out of range.
+        """
+        search = {**self.search.model_dump(), **values}
+        return _checked({**self.model_dump(), "search": search}, "the command line")
+
     @property
     def first_rung(self) -> int:
         """Epoch of the first pruning decision."""
         third = -(-self.training.epochs // 3)
         return self.pruner.first_rung or third
+
+    @model_validator(mode="after")
+    def _guide_confirms(self) -> Self:
+        """Raises where short runs have nobody who finishes the best."""
+        if self.pruner.kind == "short" and self.search.sampler != "guided":
+            raise ValueError(
+                "pruner.kind = 'short' needs search.sampler = 'guided', but got "
+                f"{self.search.sampler!r}"
+            )
+        return self
 
     def fixed(self) -> dict[str, Any]:
         """What may not change while a study goes on, by dotted key."""

@@ -17,11 +17,14 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from nasdepth.architecture.registry import Registry
+from nasdepth.guide.draws import Chooser, Draw, draw_random
+from nasdepth.guide.evolution import EvolutionSampler
 from nasdepth.search.candidates import Candidate, Sieve, score
 from nasdepth.search.config import StudyConfig
-from nasdepth.search.space import Chooser, Draw, Space, draw_random
+from nasdepth.search.space import Space
 
-SAMPLERS = Registry[Callable[[int], BaseSampler]]("sampler")
+#: of a seed and a space
+SAMPLERS = Registry[Callable[[int, Space], BaseSampler]]("sampler")
 #: best trials whose neighbours join the pool
 _PARENTS: Final = 5
 #: times the pool is filled anew when all of it was dropped
@@ -29,30 +32,35 @@ _REFILLS: Final = 20
 
 
 @SAMPLERS.register("tpe")
-def _tpe(seed: int) -> BaseSampler:
+def _tpe(seed: int, space: Space) -> BaseSampler:
     return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
 
 
 @SAMPLERS.register("nsgaii")
-def _nsgaii(seed: int) -> BaseSampler:
+def _nsgaii(seed: int, space: Space) -> BaseSampler:
     return optuna.samplers.NSGAIISampler(seed=seed)
 
 
 @SAMPLERS.register("gp")
-def _gp(seed: int) -> BaseSampler:
+def _gp(seed: int, space: Space) -> BaseSampler:
     return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
 
 
 @SAMPLERS.register("random")
-def _random(seed: int) -> BaseSampler:
+def _random(seed: int, space: Space) -> BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
 
 
 @SAMPLERS.register("qmc")
-def _qmc(seed: int) -> BaseSampler:
+def _qmc(seed: int, space: Space) -> BaseSampler:
     return optuna.samplers.QMCSampler(
         seed=seed, warn_independent_sampling=False, warn_asynchronous_seeding=False
     )
+
+
+@SAMPLERS.register("evolution")
+def _evolution(seed: int, space: Space) -> BaseSampler:
+    return EvolutionSampler(space.suggest, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +178,7 @@ class ScreenSampler(BaseSampler):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             inner = SAMPLERS[self._config.search.sampler](
-                self._config.search.seed if fixed else seed
+                self._config.search.seed if fixed else seed, self._space
             )
             space = inner.infer_relative_search_space(study, trial)
             relative = inner.sample_relative(study, trial, space)

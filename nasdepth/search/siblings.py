@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from nasdepth.architecture.spec import FAMILIES, Architecture
+from nasdepth.guide.draws import Draw
 from nasdepth.measures.summaries import summarize
 from nasdepth.search.candidates import Candidate, Sieve
-from nasdepth.search.space import Draw, Space
+from nasdepth.search.space import Space
 
 #: steps from all shortcuts to none
 _STEPS: Final = 4

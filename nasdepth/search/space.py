@@ -4,68 +4,23 @@ A space needs only an object with `suggest_int` and `suggest_categorical`, such 
 Optuna trial; nothing here depends on a study.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    IntDistribution,
-)
 
 from nasdepth.architecture.ops import Shape
-from nasdepth.architecture.spec import FAMILIES, Architecture, Stage, Stem
+from nasdepth.architecture.spec import (
+    FAMILIES,
+    Architecture,
+    InvalidArchitecture,
+    Stage,
+    Stem,
+)
+from nasdepth.guide.draws import Draw, Params, Suggest, drawn, perturbed
 from nasdepth.search.config import GROWTH_STEP, TOPOLOGIES, SpaceConfig
-
-Params: TypeAlias = dict[str, Any]
-Chooser: TypeAlias = Callable[[str, BaseDistribution], Any]
-
-
-class Suggest(Protocol):
-    """The part of an Optuna trial that a space needs."""
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int: ...
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
-
-
-@dataclass(slots=True)  # not frozen: it collects what is suggested
-class Draw:
-    """Suggests by a function of name and distribution, and keeps what it chose."""
-
-    choose: Chooser
-    params: Params = field(default_factory=dict)
-    distributions: dict[str, BaseDistribution] = field(default_factory=dict)
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
-        """An integer in [low, high]."""
-        return int(self._suggest(name, IntDistribution(low, high, step=step)))
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """One of the choices."""
-        return self._suggest(name, CategoricalDistribution(choices))
-
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name not in self.params:
-            self.params[name] = self.choose(name, distribution)
-            self.distributions[name] = distribution
-        return self.params[name]
-
-
-def draw_random(generator: np.random.Generator) -> Chooser:
-    """Uniform choice."""
-    return lambda name, distribution: at_quantile(distribution, generator.random())
-
-
-def at_quantile(distribution: BaseDistribution, quantile: float) -> Any:
-    """Value at a quantile in [0, 1) of the uniform law over a distribution."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(quantile * len(distribution.choices))]
-    assert isinstance(distribution, IntDistribution)
-    count = (distribution.high - distribution.low) // distribution.step + 1
-    return distribution.low + distribution.step * int(quantile * count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +52,11 @@ class Space:
             seed=config.links_seed,
         )
 
+    def suggest(self, trial: Suggest) -> None:
+        """Suggest parameters; those of no valid architecture end where it is clear."""
+        with suppress(InvalidArchitecture):
+            self.sample(trial)
+
     def params_of(self, architecture: Architecture) -> Params:
         """Parameters that `sample` turns into the architecture."""
         assert architecture.stem is not None
@@ -110,31 +70,11 @@ class Space:
         for place, stage in enumerate(architecture.stages, start=1):
             wanted.update(_stage_params(f"stage{place}.", stage))
             wanted["topology"] = wanted[f"stage{place}.topology"]
-        draw = Draw(lambda name, distribution: wanted[name])
-        self.sample(draw)
-        return draw.params
+        return drawn(self.sample, lambda name, distribution: wanted[name]).params
 
     def perturb(self, params: Params, generator: np.random.Generator) -> Draw:
-        """Draw of a neighbour: one active choice anew, and whatever depends on it.
-
-        What the old and the new parameters share keeps its value.
-        """
-        old = Draw(lambda name, distribution: params[name])
-        self.sample(old)
-        open_names = [n for n, d in old.distributions.items() if not d.single()]
-        if not open_names:
-            return Draw(old.choose)
-        changed = str(generator.choice(open_names))
-        fresh = draw_random(generator)
-
-        def choose(name: str, distribution: BaseDistribution) -> Any:
-            if name == changed:
-                return _other(fresh, name, distribution, params[name])
-            if name in params and _contains(distribution, params[name]):
-                return params[name]
-            return fresh(name, distribution)
-
-        return Draw(choose)
+        """Draw of a neighbour: see `perturbed`."""
+        return perturbed(self.suggest, params, generator)
 
     def _stage(self, trial: Suggest, place: int) -> Stage:
         config, at = self.config, f"stage{place}."
@@ -198,18 +138,3 @@ def _stage_params(at: str, stage: Stage) -> Params:
         "dropped": stage.dropped,
     }
     return {f"{at}{name}": value for name, value in values.items()}
-
-
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    assert isinstance(distribution, IntDistribution)
-    inside: bool = distribution.low <= value <= distribution.high
-    return inside and bool((value - distribution.low) % distribution.step == 0)
-
-
-def _other(fresh: Chooser, name: str, distribution: BaseDistribution, old: Any) -> Any:
-    value = fresh(name, distribution)
-    while value == old:
-        value = fresh(name, distribution)
-    return value

@@ -15,19 +15,22 @@ import optuna
 import torch
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
 from nasdepth import __version__
 from nasdepth.architecture.spec import Architecture
 from nasdepth.evidence.records import TrialRecord
+from nasdepth.guide.draws import Draw, NoCandidate
+from nasdepth.guide.pruner import ShortRuns
 from nasdepth.network.build import build
-from nasdepth.search.candidates import NoCandidate, Sieve
-from nasdepth.search.config import StudyConfig
+from nasdepth.search.candidates import Sieve
+from nasdepth.search.config import LATENCY, StudyConfig
 from nasdepth.search.design import unselected
+from nasdepth.search.guided import StudyGuide, check_prior, prior_records
 from nasdepth.search.screen import ScreenSampler
-from nasdepth.search.space import Draw, Space
+from nasdepth.search.space import Space
 from nasdepth.search.storage import (
     WEIGHTS,
     is_absent,
@@ -48,6 +51,11 @@ from nasdepth.training.weights import save_weights
 
 _log = logging.getLogger(__name__)
 UNSELECTED: Final = "unselected"
+#: why a trial ended early, by the kind of pruner
+_ENDED: Final = {
+    "halving": "pruned by successive halving",
+    "short": "a short run, not finished",
+}
 
 #: called at the end of every trial, its outcome recorded
 Hook: TypeAlias = Callable[[Trial, TrialRecord, FileSystemArtifactStore], None]
@@ -97,10 +105,11 @@ def open_study(
     Raises:
         ValueError: a study of that name is there with another space, data set, split,
             training or preregistration; the message says what differs. Or the storage
-            cannot be opened.
+            cannot be opened, or the prior study does not fit.
         NoCandidate: the space holds nothing under the budget.
     """
     storage = None if is_absent(url) else open_storage(url)
+    check_prior(config, storage)
     if storage is not None and study_exists(storage, config.name):
         if not _is_half_made(storage, config.name):
             study = load_study(storage, config.name)
@@ -139,13 +148,9 @@ def work(study: optuna.Study, worker: Worker) -> None:
     """
     config = worker.config
     space = space_of(config, worker.dataset)
-    sampler = ScreenSampler(config, space)
+    sampler = _sampler(study, worker, space)
     study.sampler = sampler
-    study.pruner = SuccessiveHalvingPruner(
-        min_resource=config.first_rung,
-        reduction_factor=config.pruner.factor,
-        min_early_stopping_rate=0,
-    )
+    study.pruner = _pruner(config)
     if _is_finished(study, worker):
         return
     objective = _Objective(worker, space, sampler)
@@ -158,6 +163,26 @@ def work(study: optuna.Study, worker: Worker) -> None:
         if objective.number is not None:
             requeue(study, study.get_trials(deepcopy=False)[objective.number])
         raise
+
+
+def _sampler(
+    study: optuna.Study, worker: Worker, space: Space
+) -> StudyGuide | ScreenSampler:
+    config = worker.config
+    if config.search.sampler != "guided":
+        return ScreenSampler(config, space)
+    prior = prior_records(config, study._storage)
+    return StudyGuide(config, space, prior=prior, device=worker.device)
+
+
+def _pruner(config: StudyConfig) -> BasePruner:
+    if config.pruner.kind == "short":
+        return ShortRuns(config.first_rung)
+    return SuccessiveHalvingPruner(
+        min_resource=config.first_rung,
+        reduction_factor=config.pruner.factor,
+        min_early_stopping_rate=0,
+    )
 
 
 def progress(study: optuna.Study) -> dict[TrialState, int]:
@@ -178,7 +203,9 @@ def seed_of(config: StudyConfig, number: int) -> int:
 class _Objective:
     """Trains the network of a trial; called by Optuna."""
 
-    def __init__(self, worker: Worker, space: Space, sampler: ScreenSampler) -> None:
+    def __init__(
+        self, worker: Worker, space: Space, sampler: StudyGuide | ScreenSampler
+    ) -> None:
         self._worker, self._space, self._sampler = worker, space, sampler
         self.number: int | None = None
 
@@ -211,7 +238,7 @@ class _Objective:
             result = self._fit(trial, module, outcome["seed"])
             self._keep(trial, module)
         except optuna.TrialPruned:
-            outcome["reason"] = "pruned by successive halving"
+            outcome["reason"] = _ENDED[self._worker.config.pruner.kind]
             raise
         except Diverged as error:
             raise _infeasible(trial, outcome, "diverged", str(error)) from None
@@ -228,13 +255,24 @@ class _Objective:
         screened = self._sampler.screened(trial.number)
         if screened is not None:
             trial.set_user_attr("arm", "search")
-            trial.set_user_attr("network", screened.chosen.attributes())
+            self._set_network(trial, screened.chosen.attributes())
             trial.set_user_attr("screen", dict(screened.report))
         elif "network" not in trial.user_attrs:  # enqueued by someone else
             draw = Draw(lambda name, distribution: trial.params[name])
             given = Sieve(self._space, {}).admit("given", draw)
             assert given is not None  # it has been sampled
-            trial.set_user_attr("network", given.attributes())
+            self._set_network(trial, given.attributes())
+        elif self._worker.config.search.cost == LATENCY:
+            self._set_network(trial, dict(trial.user_attrs["network"]))
+
+    def _set_network(self, trial: Trial, network: dict[str, Any]) -> None:
+        """Keep what is known of the network, its time where that is an objective."""
+        if isinstance(self._sampler, StudyGuide) and (
+            self._worker.config.search.cost == LATENCY
+        ):
+            seconds = self._sampler.sight.cost(trial.params)
+            network["measures"] = {**network["measures"], LATENCY: seconds}
+        trial.set_user_attr("network", network)
 
     def _fit(self, trial: Trial, module: torch.nn.Module, seed: int) -> Fit:
         prunable = trial.user_attrs.get("arm") != UNSELECTED

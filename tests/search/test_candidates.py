@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nasdepth.architecture.canonical import digest
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.spec import Architecture
+from nasdepth.guide.draws import Draw, draw_random
 from nasdepth.measures.catalogue import CATALOGUE, measure
 from nasdepth.search.candidates import (
     Candidate,
@@ -21,7 +22,6 @@ from nasdepth.search.candidates import (
     score,
     z_scores,
 )
-from nasdepth.search.space import Draw, draw_random
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasdepth.search.candidates import NoCandidate, Sieve, feasible
+from nasdepth.guide.draws import NoCandidate
+from nasdepth.search.candidates import Sieve, feasible
 from nasdepth.search.design import (
     attainable,
     exchange,

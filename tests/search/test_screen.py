@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 
 from nasdepth.architecture.canonical import digest
 from nasdepth.architecture.lower import lower
+from nasdepth.guide.draws import NoCandidate
 from nasdepth.search import screen
-from nasdepth.search.candidates import NoCandidate
 from nasdepth.search.screen import SAMPLERS, ScreenSampler, screen_candidates
 
 TRIALS = 13
@@ -55,6 +55,17 @@ class Ran:
     @property
     def networks(self):
         return [trial.user_attrs["network"] for trial in self.study.trials]
+
+
+@pytest.fixture(scope="module")
+def configure(configure):
+    """The small study under a sampler that proposes for a scored pool."""
+
+    def make(**sections):
+        search = {"sampler": "tpe", **sections.pop("search", {})}
+        return configure(search=search, **sections)
+
+    return make
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasdepth.architecture.spec import FAMILIES, Architecture, Stage, Stem
+from nasdepth.guide.draws import Draw, draw_random
 from nasdepth.search.candidates import Sieve, feasible
 from nasdepth.search.config import TOPOLOGIES, SpaceConfig, StudyConfig
 from nasdepth.search.siblings import (
@@ -18,7 +19,7 @@ from nasdepth.search.siblings import (
     ladder,
     with_siblings,
 )
-from nasdepth.search.space import Draw, Space, draw_random
+from nasdepth.search.space import Space
 from nasdepth.search.study import open_study
 
 RESIDUAL = {"topologies": ["residual", "bottleneck", "plain"], "dropped": True}

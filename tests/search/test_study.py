@@ -11,9 +11,9 @@ import torch
 from optuna.trial import TrialState
 
 from nasdepth.architecture.spec import Architecture
+from nasdepth.guide.draws import NoCandidate
 from nasdepth.network.build import build
 from nasdepth.search import design, screen, study
-from nasdepth.search.candidates import NoCandidate
 from nasdepth.search.storage import (
     artifact_store,
     existing_storage,
@@ -278,17 +278,26 @@ def test_interrupted_study_resumes_with_the_same_network(bench, finished):
     assert [row.arm for row in again].count("unselected") == 2 + (finished == 1)
 
 
-def test_interruption_while_screening_leaves_nothing_behind(bench, monkeypatch):
+@pytest.mark.parametrize(
+    ("sampler", "step"),
+    [
+        ("tpe", "nasdepth.search.screen.score"),
+        ("guided", "nasdepth.search.guided.Sight.feasible"),
+    ],
+)
+def test_interruption_while_choosing_leaves_nothing_behind(
+    bench, monkeypatch, sampler, step
+):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(screen, "score", interrupted)
+        patch.setattr(step, interrupted)
         with pytest.raises(KeyboardInterrupt):
-            bench.run()
+            bench.run(search={"sampler": sampler})
 
-    assert states(bench.stored()) == ["COMPLETE", "COMPLETE", "FAIL"]
-    assert progress(bench.run())[TrialState.COMPLETE] == 4
+    assert states(bench.stored())[-1] == "FAIL"
+    assert progress(bench.run(search={"sampler": sampler}))[TrialState.COMPLETE] == 4
 
 
 def test_trial_of_a_dead_worker_is_told_and_trained_at_the_next_start(bench):
@@ -376,14 +385,23 @@ def test_worker_whose_parent_dies_hands_its_trial_back(bench, monkeypatch):
 
 
 @pytest.mark.usefixtures("impatient")
-def test_used_up_space_ends_the_study_with_a_warning(bench, caplog, monkeypatch):
+@pytest.mark.parametrize(
+    ("sampler", "told"),
+    [
+        ("tpe", "No unseen architecture is left"),
+        ("guided", "no unseen feasible point is left, 3 distinct ones were tried"),
+    ],
+)
+def test_used_up_space_ends_the_study_with_a_warning(
+    bench, caplog, monkeypatch, sampler, told
+):
     monkeypatch.setattr(screen, "_REFILLS", 2)
     few = {"stages": [1, 1], "topologies": ["plain"], "width": [8, 8], "stem": [8]}
 
     with caplog.at_level(logging.WARNING, logger="nasdepth"):
-        ran = bench.run(space=few, search={"n_trials": 9})
+        ran = bench.run(space=few, search={"n_trials": 9, "sampler": sampler})
 
-    assert "No unseen architecture is left" in caplog.text
+    assert told in caplog.text
     assert progress(ran)[TrialState.COMPLETE] == 3
     assert progress(ran)[TrialState.RUNNING] == 0
 

@@ -1,0 +1,305 @@
+"""One proposal: the start's design, then the candidate that promises most."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from nasdepth.guide.acquisition import expected_improvement
+from nasdepth.guide.draws import NoCandidate, Space
+from nasdepth.guide.encoding import Encoder, Matrix, Point
+from nasdepth.guide.history import History, Seen, evidence_of
+from nasdepth.guide.model import Model, Modeller
+from nasdepth.guide.pareto import expected_hypervolume_improvement, undominated
+from nasdepth.guide.pool import PATIENCE, Block, Knowledge, Pool
+from nasdepth.guide.settings import Proposal, Reference, Settings
+from nasdepth.guide.surrogate import Vector
+from nasdepth.guide.transfer import Prior
+
+#: salts of the generators of a trial, and of the start
+_DRAWS: Final = 12
+_DESIGN: Final = 13
+#: of the start's candidates that a prior study expects most of, every second trial
+_PROMISING: Final = 0.25
+
+
+@dataclass(slots=True)  # not frozen: pool and model keep what they have learnt
+class Guide:
+    """Proposes points; knows trials only as `History`.
+
+    Attributes:
+        pool: of candidates.
+        modeller: of results.
+        settings: how it works.
+        reference: of the hypervolume; None where there is one objective.
+        strict: whether an architecture is never tried twice.
+    """
+
+    pool: Pool
+    modeller: Modeller
+    settings: Settings
+    reference: Reference | None = None
+    strict: bool = True
+    _design: Block | None = None
+
+    def propose(self, history: History, number: int) -> Proposal:
+        """The point to try next.
+
+        Args:
+            history: all other trials.
+            number: of the trial: its draws depend on it alone.
+
+        Raises:
+            NoCandidate: no feasible unseen point was found.
+        """
+        generator = self._generator(number)
+        evidence = evidence_of(history)
+        if len(history.seen) < self.settings.start or len(evidence.seen) < 2:
+            return self._start(history, generator)
+        block = self.pool.at(number)
+        model = self.modeller.fit(history, evidence, block)
+        if model is None:
+            return self._unseen(block, history, generator)
+        if self._is_confirming(history):
+            return self._confirmed(history, model)
+        return self._best(history, model, block, generator)
+
+    def has_unseen(self, history: History, number: int) -> bool:
+        """Whether a feasible unseen point is left, as far as draws can tell.
+
+        Nothing is drawn as long as what was drawn before holds an unseen one.
+        """
+        drawn = [*self.pool.kept(), *([self._design] if self._design else [])]
+        if not drawn:
+            return True
+        try:
+            self._unseen(self.pool.joined(drawn), history, self._generator(number))
+        except NoCandidate:
+            return False
+        return True
+
+    def _generator(self, number: int) -> np.random.Generator:
+        return np.random.default_rng([self.pool.seed, _DRAWS, number])
+
+    def _start(self, history: History, generator: np.random.Generator) -> Proposal:
+        """The candidate farthest from all that was tried, in standardised features."""
+        block = self._designed()
+        order: Sequence[int] = generator.permutation(len(block)).tolist()
+        if self.settings.spread and history.seen:
+            tried = self.pool.encoder.encode([each.point for each in history.seen])
+            matrix = self.pool.encoder.pad(block.matrix)
+            standard = self.modeller.standard(np.vstack([matrix, tried]))
+            order = _farthest(standard(matrix), standard(tried))
+        prior = self.modeller.expecting(block.points[0])
+        if prior is not None and len(history.seen) % 2:
+            expected = prior(block.points)
+            least = np.quantile(expected, 1 - _PROMISING)
+            order = sorted(order, key=lambda place: bool(expected[place] < least))
+        found = self._first(block.points, order, history.identities)
+        if found is None:
+            return self._unseen(block, history, generator)
+        return Proposal(block.points[found], "start", full=self.settings.short is None)
+
+    def _designed(self) -> Block:
+        """The feasible candidates that the start is chosen from."""
+        if self._design is None:
+            generator = np.random.default_rng([self.pool.seed, _DESIGN])
+            self._design = self.pool.random(self.settings.design, generator)
+        return self._design
+
+    def _best(
+        self,
+        history: History,
+        model: Model,
+        block: Block,
+        generator: np.random.Generator,
+    ) -> Proposal:
+        """The unseen candidate of the greatest acquisition."""
+        parents = self._parents(model)
+        near = self.pool.neighbours(parents, self.settings.draws, generator)
+        both = self.pool.joined([block, near])
+        mean, sd = model.predict(both.points, both.matrix)
+        chance = self.modeller.feasibility(history, model, both.matrix)
+        costs = self._costs_of(both, model)
+        value = self._acquisition(model, mean, sd, costs) * chance
+        order: Sequence[int] = np.lexsort((-mean, -value)).tolist()
+        if self.reference is not None and self.reference.slow:
+            order = self._found_out(model, both, (mean, sd, chance), order, history)
+        found = self._first(both.points, order, history.identities)
+        if found is None:
+            return self._unseen(both, history, generator)
+        origin = "pool" if found < len(block) else "neighbour"
+        z = float(mean[found]), float(sd[found])
+        return self._told(both.points[found], origin, model, z)
+
+    def _parents(self, model: Model) -> list[Point]:
+        """The best points tried, by the posterior; of a front those on it."""
+        mean, count = model.tried(), self.settings.parents
+        chosen = np.argsort(-mean, kind="stable")[:count]
+        if self.reference is not None:
+            on = np.flatnonzero(undominated(self._spent(model.evidence.seen), mean))
+            places = np.linspace(0, len(on) - 1, min(count, len(on))).round()
+            chosen = on[places.astype(int)]
+        return [model.evidence.seen[place].point for place in chosen]
+
+    def _acquisition(
+        self, model: Model, mean: Vector, sd: Vector, costs: Vector
+    ) -> Vector:
+        """What each candidate promises.
+
+        Args:
+            model: of the response.
+            mean: of each candidate.
+            sd: of each candidate.
+            costs: of each, on the scale that counts; not looked at without a reference.
+        """
+        tried = model.tried()
+        if self.reference is None:
+            return expected_improvement(mean, sd, float(tried.max()))
+        kept = np.array([each.is_finished for each in model.evidence.seen])
+        kept |= not kept.any()  # none is finished yet: the front of short runs
+        gain, limit = self.reference.gain, self.reference.cost
+        least = tried.min() if gain is None else model.scale.z(np.array([gain]))[0]
+        most = costs.max() if limit is None else self._scaled(np.array([limit]))[0]
+        return expected_hypervolume_improvement(
+            mean,
+            sd,
+            costs,
+            front_costs=self._spent(model.evidence.seen)[kept],
+            front_gains=tried[kept],
+            reference=(float(most), float(least)),
+        )
+
+    def _costs_of(self, block: Block, model: Model) -> Vector:
+        """Costs of candidates on the scale that counts, or a prediction of them."""
+        if self.reference is None:
+            return np.empty(0)
+        if not self.reference.slow:
+            return self._scaled(block.costs)
+        spent = self._spent(model.evidence.seen)
+        return self.modeller.cost(model, spent, block.matrix)
+
+    def _found_out(
+        self,
+        model: Model,
+        block: Block,
+        known: tuple[Vector, Vector, Vector],
+        order: Sequence[int],
+        history: History,
+    ) -> Sequence[int]:
+        """The first of the order, put in order again by costs that were found out."""
+        seen, identity = history.identities, self.pool.knowledge.identity_of
+        unseen = [i for i in order if identity(block.points[i].params) not in seen]
+        listed = np.array(unseen[: self.settings.shortlist], dtype=int)
+        if not len(listed):
+            return order
+        params = [block.points[place].params for place in listed]
+        costs = self._scaled(np.array([self._cost(each) for each in params]))
+        mean, sd, chance = (each[listed] for each in known)
+        value = self._acquisition(model, mean, sd, costs) * chance
+        return [int(place) for place in listed[np.lexsort((-mean, -value))]]
+
+    def _spent(self, seen: Iterable[Seen]) -> Vector:
+        """Costs of trials on the scale that counts."""
+        return self._scaled(np.array([self._cost(e.point.params) for e in seen]))
+
+    def _cost(self, params: dict[str, object]) -> float:
+        cost = self.pool.knowledge.cost
+        assert cost is not None
+        return cost(params)
+
+    def _scaled(self, costs: Vector) -> Vector:
+        assert self.reference is not None
+        return np.log(costs) if self.reference.log else costs
+
+    def _is_confirming(self, history: History) -> bool:
+        """Whether it is time to finish the best of the short runs."""
+        every = self.settings.confirm
+        due = len(history.seen) % every == every - 1
+        return self.settings.short is not None and due and bool(history.unconfirmed())
+
+    def _confirmed(self, history: History, model: Model) -> Proposal:
+        """The best short run, to be finished."""
+        chosen = history.unconfirmed()
+        points = [each.point for each in chosen]
+        mean, sd = model.predict(points, self.pool.encoder.encode(points))
+        best = int(np.argmax(mean))
+        z = float(mean[best]), float(sd[best])
+        return self._told(points[best], "confirm", model, z, full=True)
+
+    def _told(
+        self,
+        point: Point,
+        origin: str,
+        model: Model,
+        z: tuple[float, float],
+        *,
+        full: bool = False,
+    ) -> Proposal:
+        mean, sd = model.told(z)
+        whole = full or self.settings.short is None
+        n, kind = len(model.evidence.seen), model.posterior.kind
+        return Proposal(point, origin, n, mean, sd, whole, kind, model.weight)
+
+    def _unseen(
+        self, block: Block, history: History, generator: np.random.Generator
+    ) -> Proposal:
+        """A random unseen point: of the block, or else of many further draws.
+
+        Raises:
+            NoCandidate: none was found.
+        """
+        seen, knowledge = history.identities, self.pool.knowledge
+        full = self.settings.short is None
+        found = self._first(block.points, generator.permutation(len(block)), seen)
+        if found is not None:
+            return Proposal(block.points[found], "random", full=full)
+        for _ in range(PATIENCE * 10):
+            draw = self.pool.space.sample(generator)
+            if not knowledge.is_feasible(draw.params):
+                continue
+            if knowledge.identity_of(draw.params) not in seen:
+                return Proposal(knowledge.point(draw), "random", full=full)
+        raise NoCandidate(
+            f"No unseen feasible point is left: {len(seen)} distinct ones were tried."
+        )
+
+    def _first(
+        self, points: Sequence[Point], order: Iterable[int], seen: frozenset[Hashable]
+    ) -> int | None:
+        """The first in order that was not seen; any, where repeats are allowed."""
+        first = None
+        for place in order:
+            first = int(place) if first is None else first
+            if self.pool.knowledge.identity_of(points[place].params) not in seen:
+                return int(place)
+        return None if self.strict else first
+
+
+def guide_of(
+    space: Space,
+    knowledge: Knowledge,
+    settings: Settings,
+    *,
+    seed: int,
+    reference: Reference | None = None,
+    prior: Prior | None = None,
+    strict: bool = True,
+) -> Guide:
+    """A guide with a pool and a model of its own."""
+    encoder = Encoder(settings.choices)
+    slow = reference is not None and reference.slow
+    pool = Pool(space, knowledge, encoder, seed, settings.pool, costed=not slow)
+    modeller = Modeller(encoder, settings.refit, prior)
+    return Guide(pool, modeller, settings, reference, strict)
+
+
+def _farthest(candidates: Matrix, tried: Matrix) -> list[int]:
+    """Candidates by their distance from the nearest point tried, farthest first."""
+    squares = (
+        (candidates**2).sum(axis=1)[:, None]
+        + (tried**2).sum(axis=1)[None, :]
+        - 2 * candidates @ tried.T
+    )
+    return [int(place) for place in np.argsort(-squares.min(axis=1), kind="stable")]
