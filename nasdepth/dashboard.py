@@ -24,12 +24,20 @@ from optuna_dashboard.artifact import get_artifact_path
 from sqlalchemy.exc import SQLAlchemyError
 
 from nasdepth.analysis.answer import Analysis, analyze
-from nasdepth.analysis.figures import learning_curve, scatter
+from nasdepth.analysis.figures import fronts, learning_curve, scatter
+from nasdepth.analysis.front import (
+    COSTS,
+    TrialFront,
+    cost_label,
+    costs_of,
+    trial_front,
+)
 from nasdepth.architecture.spec import Architecture
 from nasdepth.evidence.observations import observations_of
 from nasdepth.evidence.records import TrialRecord
 from nasdepth.measures.catalogue import CATALOGUE, SHOWN
 from nasdepth.pictures.network import architecture_svg, layer_table
+from nasdepth.search.storage import study_config
 
 _log = logging.getLogger(__name__)
 #: what drawing and storing may fail with; anything else is a bug
@@ -43,7 +51,10 @@ _TROUBLE: Final = (
     SQLAlchemyError,
 )
 _SCATTER: Final = "accuracy-against-measures.png"
+_FRONTS: Final = "pareto-front.png"
 _BEST: Final = 5
+# Trials of a front that a note names.
+_NAMED: Final = 12
 _COLUMNS: Final = tuple(SHOWN.values())
 
 
@@ -96,7 +107,7 @@ def annotate_study(
     *,
     analysis: Analysis | None = None,
 ) -> None:
-    """Show on a study its scatter figure, best architectures and what they say.
+    """Show on a study its figures, best architectures and what they say.
 
     A figure from before is replaced. What fails is left out with a warning in the log.
 
@@ -104,20 +115,30 @@ def annotate_study(
         study: a live one.
         records: its finished trials.
         store: of artifacts.
-        figure_title: first line of the figure.
+        figure_title: first line of the figures.
         analysis: of the records; None computes it with the default plan.
     """
-    figure, opening = "", ""
-    try:
-        figure = _place_figure(study, records, store, figure_title)
-    except _TROUBLE as error:
-        _warn(f"the scatter of study {study.study_name!r}", error)
+    opening = ""
+    rows, costs = observations_of(records), _costs(study)
+    figures: dict[str, Callable[[Path], None]] = {
+        _SCATTER: lambda path: scatter(rows, path, title=figure_title)
+    }
+    if trial_front(records, costs[:1]).n > 1:
+        figures[_FRONTS] = lambda path: fronts(
+            rows, path, costs=costs, title=figure_title
+        )
+    shown = {}
+    for name, draw in figures.items():
+        try:
+            shown[name] = _place_figure(study, store, name, draw)
+        except _TROUBLE as error:
+            _warn(f"{name} of study {study.study_name!r}", error)
     try:
         opening = (analysis or analyze(records, explore=False)).opening
     except _TROUBLE as error:
         _warn(f"the analysis of study {study.study_name!r}", error)
     try:
-        note = study_note(study, records, opening, figure)
+        note = study_note(study, records, opening, shown, costs=costs)
         optuna_dashboard.save_note(study, note)
     except _TROUBLE as error:
         _warn(f"the note of study {study.study_name!r}", error)
@@ -186,15 +207,21 @@ def trial_note(record: TrialRecord, shown: Mapping[str, str]) -> str:
 
 
 def study_note(
-    study: Study, records: Sequence[TrialRecord], opening: str, figure: str
+    study: Study,
+    records: Sequence[TrialRecord],
+    opening: str,
+    shown: Mapping[str, str],
+    *,
+    costs: Sequence[str] = COSTS,
 ) -> str:
-    """Markdown of a study: counts, what the data can say, figure, best architectures.
+    """Markdown of a study: counts, what the data can say, figures, best architectures.
 
     Args:
         study: whose trials are linked to.
         records: its finished trials.
         opening: first sentence of the analysis, or empty.
-        figure: address of the scatter, or empty.
+        shown: addresses of its figures by file name.
+        costs: of its Pareto fronts.
     """
     states = Counter(record.state for record in records)
     counts = ", ".join(f"{number} {state}" for state, number in states.items())
@@ -203,8 +230,13 @@ def study_note(
     lines = [f"## {study.study_name}", "", f"{summary}."]
     if opening:
         lines += ["", f"**Effective against nominal depth.** {opening}"]
-    if figure:
-        lines += ["", f"![accuracy against measures]({figure})"]
+    if _SCATTER in shown:
+        lines += ["", f"![accuracy against measures]({shown[_SCATTER]})"]
+    told = [_front_line(study, trial_front(records, (cost,))) for cost in costs]
+    if any(told):
+        lines += ["", f"**Pareto front.** {' '.join(filter(None, told))}"]
+    if _FRONTS in shown:
+        lines += ["", f"![accuracy against cost]({shown[_FRONTS]})"]
     labels = [CATALOGUE[name].label for name in _COLUMNS]
     done = [r for r in records if r.state == "complete" and r.accuracy is not None]
     if not done:
@@ -213,24 +245,48 @@ def study_note(
     lines.append(f"| --- | --- |{' ---: |' * (1 + len(_COLUMNS))}")
     best = sorted(done, key=lambda record: -(record.accuracy or 0.0))[:_BEST]
     for record in best:
-        link = f"/dashboard/studies/{study._study_id}/trials?numbers={record.number}"
         values = [_number(record.measures.get(name)) for name in _COLUMNS]
         cells = [record.arm, f"{record.accuracy:.2%}", *values]
-        lines.append(f"| [{record.number}]({link}) | {' | '.join(cells)} |")
+        lines.append(f"| {_link(study, record.number)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _costs(study: Study) -> tuple[str, ...]:
+    """Costs of a study's fronts; the usual ones of a study that is not ours."""
+    if "config" not in study.user_attrs:
+        return COSTS
+    return costs_of(study_config(study).search.objectives)
+
+
+def _front_line(study: Study, found: TrialFront) -> str:
+    """How many trials are on a front, and which; empty where it is of no two."""
+    if found.n < 2:
+        return ""
+    numbers = [_link(study, row.number) for row in found.trials[-_NAMED:]]
+    more = "… " if len(found.trials) > _NAMED else ""
+    return (
+        f"Of {found.n} complete trials {len(found.trials)} are beaten by none in"
+        f" accuracy and {cost_label(found.costs[0])}: {more}{', '.join(numbers)}."
+    )
+
+
+def _link(study: Study, number: int) -> str:
+    """A trial's number that leads to it."""
+    address = f"/dashboard/studies/{study._study_id}/trials?numbers={number}"
+    return f"[{number}]({address})"
 
 
 def _place_figure(
     study: Study,
-    records: Sequence[TrialRecord],
     store: FileSystemArtifactStore,
-    title: str,
+    name: str,
+    draw: Callable[[Path], None],
 ) -> str:
-    """Address of the scatter, drawn anew in the place of an earlier one."""
+    """Address of a figure, drawn anew in the place of an earlier one."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / _SCATTER
-        scatter(observations_of(records), path, title=title)
-        artifact = _artifact(study, _SCATTER)
+        path = Path(folder) / name
+        draw(path)
+        artifact = _artifact(study, name)
         if artifact is None:
             artifact = upload_artifact(
                 artifact_store=store, file_path=str(path), study_or_trial=study

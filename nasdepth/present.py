@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from nasdepth.analysis.answer import Analysis
+from nasdepth.analysis.front import cost_label
 from nasdepth.architecture.spec import Architecture
 from nasdepth.evidence.records import TrialRecord
 from nasdepth.measures.catalogue import SHOWN
@@ -148,17 +149,26 @@ def _next_commands(name: str, study_file: Path, storage: str) -> Sequence[str]:
     )
 
 
-def readable(row: TrialRecord) -> dict[str, str]:
-    """One record as a line of a table."""
+def readable(row: TrialRecord, costs: Sequence[str] = ()) -> dict[str, str]:
+    """One record as a line of a table.
+
+    Args:
+        row: The record.
+        costs: Measures that are shown beside the usual ones.
+    """
     architecture = "–"
     if row.architecture:
         architecture = shorthand(Architecture.from_json(row.architecture))
     accuracy = row.accuracy
+    further = {cost_label(name): name for name in costs if name not in SHOWN.values()}
     return {
         "trial": str(row.number),
         "arm": row.arm,
         "state": row.state,
         "accuracy": f"{accuracy:.4f}" if accuracy is not None else "–",
-        **{head: quantity(row.measures.get(name)) for head, name in SHOWN.items()},
+        **{
+            head: quantity(row.measures.get(name))
+            for head, name in (further | SHOWN).items()
+        },
         "architecture": architecture,
     }

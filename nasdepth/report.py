@@ -8,14 +8,9 @@ from typing import Any, Final
 
 from nasdepth import __version__
 from nasdepth.analysis.answer import Analysis
-from nasdepth.analysis.document import Section, Table
+from nasdepth.analysis.document import Section
 from nasdepth.analysis.plots import added_variable_plots, curve_plot, depth_plots
-from nasdepth.analysis.plots_search import (
-    COSTS,
-    front,
-    learning_plot,
-    pareto_plots,
-)
+from nasdepth.analysis.plots_search import learning_plot
 from nasdepth.analysis.wording import alone_section, headline_section, scope_section
 from nasdepth.analysis.wording_exploratory import exploratory_section
 from nasdepth.claims.claim import Options
@@ -23,8 +18,7 @@ from nasdepth.claims.scope import samples_of
 from nasdepth.evidence.observations import Evidence
 from nasdepth.evidence.records import TrialRecord
 from nasdepth.evidence.responses import response_named
-from nasdepth.evidence.units import Unit
-from nasdepth.measures.catalogue import SHOWN
+from nasdepth.report_front import foresight_part, front_data, pareto_part
 from nasdepth.report_page import Listing, Part, Report
 from nasdepth.report_study import (
     StudyFacts,
@@ -34,14 +28,11 @@ from nasdepth.report_study import (
     repeat_pairs,
     study_listings,
 )
-from nasdepth.tables import quantity
 
 FORMAT: Final = 1
 _PACKAGES: Final = (
     *("torch", "optuna", "numpy", "scipy", "statsmodels", "scikit-learn", "plotly"),
 )
-# Rows of a table of a Pareto front.
-_FRONT: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,43 +163,20 @@ def _study_parts(body: Body) -> list[Part]:
     best = best_part(records) if records else None
     if best is not None:
         parts.append(best)
-    fronts = pareto_plots(body.evidence.observations)
-    if fronts:
-        parts.append(_pareto(body, fronts))
+    fronts = pareto_part(body.evidence.observations, records, body.study)
+    if fronts is not None:
+        parts.append(fronts)
     if not records:
         return parts
+    foresight = foresight_part(body.study.predictions if body.study else ())
+    if foresight is not None:
+        parts.append(foresight)
     parts.append(fate_part(records, body.study.screens if body.study else ()))
     curves = learning_plot(records)
     if curves is not None:
         parts.append(Part(Section("Learning curves"), (curves,)))
     parts.append(compute_part(records, body.study))
     return parts
-
-
-def _pareto(body: Body, plots: Sequence[Any]) -> Part:
-    """Accuracy against cost, the fronts as tables below."""
-    tables = []
-    for cost in COSTS:
-        found = front(body.evidence.observations, cost)
-        if not found.units:
-            continue
-        shown = found.units[-_FRONT:]
-        cut = len(found.units) - len(shown)
-        label = cost if cost == "params" else "MACs"
-        tables.append(
-            Table(
-                f"Front of accuracy against {label}",
-                ("architecture", "accuracy", *SHOWN),
-                tuple(_front_row(unit) for unit in shown),
-                f"{cut} cheaper ones are not listed." if cut else "",
-            )
-        )
-    return Part(Section("Pareto front", tables=tuple(tables)), tuple(plots))
-
-
-def _front_row(unit: Unit) -> tuple[str, ...]:
-    values = (quantity(unit.measures.get(name)) for name in SHOWN.values())
-    return (unit.places[0], f"{unit.outcome('accuracy'):.2%}", *values)
 
 
 def _environment() -> Part:
@@ -252,25 +220,12 @@ def _data(bodies: Sequence[Body], origin: Origin) -> dict[str, Any]:
 
 def _body_data(body: Body) -> dict[str, Any]:
     rows = body.evidence.observations
-    fronts = {cost: front(rows, cost).units for cost in COSTS}
     return {
         "analysis": body.analysis.as_dict(),
         "plan_sha256": body.analysis.plan.digest(),
-        "pareto": {
-            cost: [_unit_data(unit, cost) for unit in units]
-            for cost, units in fronts.items()
-        },
+        **front_data(rows, body.records, body.study),
         "trials": [row.as_dict() for row in body.records],
         "study": body.study.as_dict() if body.study else None,
-    }
-
-
-def _unit_data(unit: Unit, cost: str) -> dict[str, Any]:
-    return {
-        "digest": unit.digest,
-        "places": list(unit.places),
-        "accuracy": unit.outcome("accuracy"),
-        cost: unit.measures[cost],
     }
 
 

@@ -13,10 +13,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from nasdepth.analysis.document import Section, Table
 from nasdepth.architecture.spec import Architecture
 from nasdepth.evidence.records import ARMS, STATES, TrialRecord
+from nasdepth.guide.coverage import Prediction, prediction
+from nasdepth.guide.history import ATTRIBUTE
 from nasdepth.measures.catalogue import SHOWN
 from nasdepth.pictures.network import architecture_svg
 from nasdepth.report_page import Listing, Part, Picture
@@ -45,6 +48,12 @@ class StudyFacts:
         machines: Machines that they ran on.
         precisions: Number formats of the trainings, with how many of each.
         speed: Median images a second in training, None where it is not recorded.
+        objectives: Accuracy, and the costs that it is weighed against.
+        reference: Accuracy and cost from which the hypervolume counts; None where the
+            study fixed none.
+        log_cost: Whether the logarithm of the cost counts there.
+        finished: Numbers of the complete and pruned trials, as they finished.
+        predictions: What the guide expected of trials that ran to their end.
     """
 
     name: str
@@ -57,6 +66,11 @@ class StudyFacts:
     machines: int
     precisions: tuple[tuple[str, int], ...]
     speed: float | None
+    objectives: tuple[str, ...] = ("accuracy",)
+    reference: tuple[float, float] | None = None
+    log_cost: bool = True
+    finished: tuple[int, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
@@ -71,7 +85,8 @@ def facts_of(study: optuna.Study, storage: str) -> StudyFacts:
         storage: Its address.
     """
     config = study_config(study)
-    attributes = [trial.user_attrs for trial in study.get_trials(deepcopy=False)]
+    trials = study.get_trials(deepcopy=False)
+    attributes = [trial.user_attrs for trial in trials]
     workers = [each["worker"] for each in attributes if "worker" in each]
     outcomes = [each.get("outcome", {}) for each in attributes]
     speeds = sorted(o["images_per_second"] for o in outcomes if "precision" in o)
@@ -87,6 +102,11 @@ def facts_of(study: optuna.Study, storage: str) -> StudyFacts:
         machines=len({worker["host"] for worker in workers}),
         precisions=tuple(formats.most_common()),
         speed=speeds[len(speeds) // 2] if speeds else None,
+        objectives=config.search.objectives,
+        reference=config.search.reference,
+        log_cost=config.search.log_cost,
+        finished=_finished(trials),
+        predictions=_predictions(trials),
     )
 
 
@@ -188,6 +208,27 @@ def duration(seconds: float) -> str:
 def toml_of(config: StudyConfig) -> str:
     """A study's configuration as a TOML file that reads back as the same."""
     return "\n".join(_toml(json.loads(config.to_json()), ())).strip()
+
+
+def _finished(trials: Sequence[FrozenTrial]) -> tuple[int, ...]:
+    """Numbers of the complete and pruned trials, as they finished."""
+    dated = [
+        (trial.datetime_complete, trial.number)
+        for trial in trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        and trial.datetime_complete is not None
+    ]
+    return tuple(number for _, number in sorted(dated))
+
+
+def _predictions(trials: Sequence[FrozenTrial]) -> tuple[Prediction, ...]:
+    """What the guide expected of the trials that ran to their end."""
+    found = (
+        prediction(trial.number, trial.user_attrs.get(ATTRIBUTE), trial.value)
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+    )
+    return tuple(each for each in found if each is not None)
 
 
 def _toml(values: Mapping[str, Any], place: tuple[str, ...]) -> Iterable[str]:

@@ -27,6 +27,7 @@ from nasdepth.architecture.spec import Architecture, Stage, Stem
 from nasdepth.dashboard import annotate, annotate_study, serve, study_note
 from nasdepth.evidence.records import TrialRecord
 from nasdepth.measures.catalogue import measure
+from nasdepth.search.config import StudyConfig
 
 CURVE = (0.61, 0.72, 0.83)
 
@@ -202,13 +203,64 @@ def test_study_shows_scatter_verdict_and_best_architectures(
 
     annotate_study(study, rows, store, "Quick")
 
-    assert set(contents(study, store)) == {"accuracy-against-measures.png"}
+    assert set(contents(study, store)) == {
+        "accuracy-against-measures.png",
+        "pareto-front.png",
+    }
     note = optuna_dashboard.get_note(study)
     assert "digits: 6 complete." in note
+    assert note.index("![accuracy against measures]") < note.index("**Pareto front.**")
     assert analyze(rows).opening in note
     best = re.findall(r"\| \[(\d)\]\(/dashboard/studies/1/trials\?numbers=\1\)", note)
     assert best == ["5", "4", "3", "2", "1"]
     assert "| unselected | 88.00% |" in note
+
+
+def costed(number: int, accuracy: float, **costs: float) -> TrialRecord:
+    return record(number, accuracy=accuracy, measures={**record(0).measures, **costs})
+
+
+def test_note_names_the_trials_of_each_front(
+    study: optuna.Study, store: FileSystemArtifactStore
+) -> None:
+    rows = [
+        costed(0, 0.6, params=10, macs=30),
+        costed(1, 0.8, params=20, macs=10),
+        costed(2, 0.7, params=30, macs=20),
+    ]
+
+    annotate_study(study, rows, store, "Quick")
+
+    link = "/dashboard/studies/1/trials?numbers="
+    assert (
+        "**Pareto front.** Of 3 complete trials 2 are beaten by none in accuracy and"
+        f" params: [0]({link}0), [1]({link}1). Of 3 complete trials 1 are beaten by"
+        f" none in accuracy and MACs: [1]({link}1).\n"
+    ) in optuna_dashboard.get_note(study)
+
+
+def test_of_a_long_front_the_most_accurate_are_named(study: optuna.Study) -> None:
+    rows = [costed(n, 0.5 + n / 100, params=10 + n, macs=1) for n in range(20)]
+
+    note = study_note(study, rows, "", {}, costs=("params",))
+
+    front = note[note.index("**Pareto") : note.index("\n\n|")]
+    assert "params: … [8](" in front
+    assert front.count("](") == 12
+
+
+def test_front_is_in_the_costs_of_the_study(
+    study: optuna.Study, store: FileSystemArtifactStore
+) -> None:
+    config = StudyConfig.model_validate({"name": "quick", "data": {"name": "digits"}})
+    study.set_user_attr("config", config.to_json())
+    rows = [costed(0, 0.6, params=10, macs=30), costed(1, 0.8, params=20, macs=10)]
+
+    annotate_study(study, rows, store, "Quick")
+
+    note = optuna_dashboard.get_note(study)
+    assert "in accuracy and params:" in note
+    assert "![accuracy against cost]" in note
 
 
 def test_new_scatter_takes_the_place_of_the_earlier_one(
@@ -219,8 +271,10 @@ def test_new_scatter_takes_the_place_of_the_earlier_one(
 
     annotate_study(study, [record(0), record(1)], store, "Quick")
 
-    (old,), (new,) = before.values(), contents(study, store).values()
-    assert old != new
+    after = contents(study, store)
+    assert set(before) == {"accuracy-against-measures.png"}
+    assert set(after) == {*before, "pareto-front.png"}
+    assert all(after[name] != before[name] for name in before)
     assert "digits: 2 complete." in optuna_dashboard.get_note(study)
 
 
@@ -269,7 +323,7 @@ def test_records_that_contradict_each_other_leave_the_note(
 def test_study_without_a_complete_trial_has_a_note(
     study: optuna.Study, rows: Sequence[TrialRecord], summary: str
 ) -> None:
-    assert study_note(study, rows, "", "") == f"## quick\n\n{summary}\n"
+    assert study_note(study, rows, "", {}) == f"## quick\n\n{summary}\n"
 
 
 SERVER = """

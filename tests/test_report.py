@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from nasdepth.cli import main
 from nasdepth.evidence.observations import Evidence
 from nasdepth.evidence.records import TrialRecord, read_csv
 from nasdepth.report import Body, Origin, report_of
-from nasdepth.report_page import html, markdown, plain_json
+from nasdepth.report_page import Part, Report, html, markdown, plain_json
 from nasdepth.report_study import (
     duration,
     facts_of,
@@ -457,6 +458,136 @@ def test_study_without_a_trial_gives_a_page(tmp_path: Path) -> None:
     assert "Undecidable" in text
     assert "Best architectures" not in text
     assert "nasdepth search empty.toml" in text
+
+
+# --- fronts, and what a guide expected
+
+
+def part_of(report: Report, title: str) -> Part:
+    return next(part for part in report.parts if part.section.title == title)
+
+
+def test_facts_hold_what_a_front_is_counted_from(study: optuna.Study) -> None:
+    facts = facts_of(study, "sqlite:///a.db")
+
+    assert facts.objectives == ("accuracy",)
+    assert (facts.reference, facts.log_cost) == (None, True)
+    assert facts.finished == tuple(range(10))
+
+
+def test_trials_are_told_in_the_order_in_which_they_finished(tmp_path: Path) -> None:
+    found = made(tmp_path, "slow")
+    rows = read_csv(ARM)
+    for number, minutes in ((0, 9), (1, 3), (2, 5)):
+        trial = _trial(rows[number])
+        trial.datetime_complete = trial.datetime_start + timedelta(minutes=minutes)
+        found.add_trial(trial)
+    found.add_trial(optuna.create_trial(state=TrialState.FAIL))
+    found.ask()
+
+    assert facts_of(found, "sqlite:///a.db").finished == (1, 2, 0)
+
+
+def test_area_over_time_stands_beside_the_fronts(study: optuna.Study) -> None:
+    report = report_of([body_of(study)], ORIGIN)
+
+    part = part_of(report, "Pareto front")
+
+    assert [plot.name for plot in part.plots] == [
+        "pareto-params",
+        "pareto-macs",
+        "hypervolume-params",
+        "hypervolume-macs",
+    ]
+    area = report.data["sources"][0]["hypervolume"]["params"]
+    line = part.plots[2].figure.data[0]
+    assert area["areas"] == list(line.y)
+    assert area["trials"] == list(range(10))
+    accuracies = [row.accuracy for row in read_csv(ARM)[:10] if row.number != 8]
+    assert area["reference"]["accuracy"] == min(accuracies)
+
+
+def weighed(study: optuna.Study, **search: Any) -> Body:
+    """The study's body had it been configured so."""
+    config = json.loads(study.user_attrs["config"])
+    config["search"] |= search
+    study.set_user_attr("config", StudyConfig.model_validate(config).to_json())
+    return body_of(study)
+
+
+def test_front_of_the_studys_own_cost_comes_first(study: optuna.Study) -> None:
+    body = weighed(study, objectives=["accuracy", "peak_memory"], reference=[0.3, 1e9])
+
+    part = part_of(report_of([body], ORIGIN), "Pareto front")
+
+    assert [plot.name for plot in part.plots] == [
+        "pareto-peak_memory",
+        "pareto-params",
+        "pareto-macs",
+        "hypervolume-peak_memory",
+    ]
+    table = part.section.tables[0]
+    assert table.caption == "Front of accuracy against peak activation memory"
+    assert table.head[2] == "peak activation memory"
+    told = part.plots[-1].reading
+    assert "30.00% accuracy and 1,000,000,000 peak activation memory, set" in told
+
+
+def test_area_is_over_the_cost_itself_where_the_study_says_so(
+    study: optuna.Study,
+) -> None:
+    body = weighed(study, objectives=["accuracy", "macs"], log_cost=False)
+
+    part = part_of(report_of([body], ORIGIN), "Pareto front")
+
+    assert "logarithm" not in part.plots[-1].reading
+
+
+def foretold(folder: Path, count: int) -> optuna.Study:
+    """A study whose first trials are as expected; two more say nothing."""
+    found = made(folder, "foretold")
+    rows = read_csv(ARM)[: count + 2]
+    for row in rows:
+        known = row.number < count
+        told = {"mean": row.accuracy if known else None, "sd": 0.01 if known else None}
+        trial = _trial(replace(row, number=0))
+        trial.user_attrs["guide"] = {"origin": "pool", **told}
+        found.add_trial(trial)
+    cut = _trial(replace(rows[0], number=8))
+    cut.user_attrs["guide"] = {"origin": "pool", "mean": 0.1, "sd": 0.01}
+    found.add_trial(cut)
+    return found
+
+
+def test_page_says_whether_the_guides_intervals_held(tmp_path: Path) -> None:
+    body = body_of(foretold(tmp_path, 5))
+
+    part = part_of(report_of([body], ORIGIN), "What the guide expected")
+
+    assert part.section.tables[0].rows == (
+        ("95 %", "5", "5", "100%", "57% to 100%"),
+        ("50 %", "5", "5", "100%", "57% to 100%"),
+    )
+    assert [plot.name for plot in part.plots] == ["predictions"]
+    assert [len(trace.x) for trace in part.plots[0].figure.data] == [2, 5]
+    assert "The 50 % intervals are too wide." in part.plots[0].reading
+
+
+def test_only_trials_that_ran_to_their_end_are_judged(tmp_path: Path) -> None:
+    found = foretold(tmp_path, 5)
+
+    told = facts_of(found, "sqlite:///a.db").predictions
+
+    assert [each.number for each in told] == [0, 1, 2, 3, 4]
+    assert all(each.mean == each.result for each in told)
+
+
+def test_too_few_predictions_have_no_part(tmp_path: Path) -> None:
+    report = report_of([body_of(foretold(tmp_path, 4))], ORIGIN)
+
+    titles = [part.section.title for part in report.parts]
+
+    assert "What the guide expected" not in titles
 
 
 # --- Markdown

@@ -1,4 +1,4 @@
-"""Figures of a study: accuracy against each measure, and learning curves.
+"""Figures of a study: accuracy against measures, fronts, and learning curves.
 
 Drawn with matplotlib's object interface, so no global state and no display is needed;
 the file's suffix (``.png``, ``.svg``, ``.pdf``) chooses the format. Colours are from
@@ -22,8 +22,10 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from nasdepth.analysis.front import WIDE, cost_label, costed
 from nasdepth.evidence.observations import Observation
 from nasdepth.evidence.units import by_digest, why_unused
+from nasdepth.guide.pareto import undominated
 from nasdepth.measures.catalogue import CATALOGUE, scale_of
 from nasdepth.statistics.linear import Vector
 from nasdepth.statistics.regression import correlation
@@ -37,6 +39,7 @@ _PANELS = (
     "macs",
 )
 _BLUE, _ORANGE, _INK, _GREY = "#0072B2", "#D55E00", "#222222", "#6B6B6B"
+_SKY = "#56B4E9"
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -58,6 +61,25 @@ _STYLE = {
 _TICKS = (0, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98)
 _FINE_TICKS = (98.5, 99, 99.3, 99.5, 99.7, 99.8, 99.9, 99.95, 99.99)
 _PIXELS_PER_INCH = 160
+_FRONT = {
+    "label": "on the front",
+    "color": _ORANGE,
+    "drawstyle": "steps-post",
+    "linewidth": 1.4,
+    "marker": "D",
+    "markersize": 6,
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.6,
+}
+_BEATEN = {
+    "label": "not on it",
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 6,
+    "color": _SKY,
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.6,
+}
 
 
 def scatter(rows: Iterable[Observation], path: str | Path, *, title: str = "") -> None:
@@ -84,6 +106,40 @@ def scatter(rows: Iterable[Observation], path: str | Path, *, title: str = "") -
         _accuracy_axis(grid[0, 0], rows)
         _headings(figure, title or "Accuracy against each measure", _numbers(rows))
         _legend(figure, rows)
+        _save(figure, path)
+
+
+def fronts(
+    rows: Iterable[Observation],
+    path: str | Path,
+    *,
+    costs: Sequence[str],
+    title: str = "",
+) -> None:
+    """Draws accuracy against each cost with the Pareto front, complete trials alone.
+
+    The vertical axis is log error, labelled in accuracy; rows of one digest are
+    averaged.
+
+    Args:
+        rows: Rows of one source; those without an accuracy are left out.
+        path: Where the figure goes.
+        costs: Names of the measures, a panel for each.
+        title: First line of the figure, before data set and numbers.
+    """
+    rows = [r for r in rows if r.state == "complete" and r.outcomes.get("accuracy")]
+    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # keys are rc names
+        width = 1.4 + 4.6 * len(costs)
+        figure = Figure(figsize=(max(width, 7.0), 4.6), layout="constrained")
+        (grid,) = figure.subplots(1, len(costs), sharey=True, squeeze=False)
+        for axes, cost in zip(grid, costs, strict=True):
+            _front_panel(axes, rows, cost)
+        grid[0].set_ylabel("validation accuracy (log error)")
+        drawn = [axes for axes in grid if axes.get_legend_handles_labels()[0]]
+        for axes in drawn[:1]:
+            axes.legend(loc="best", frameon=False)
+        _accuracy_axis(grid[0], rows)
+        _headings(figure, title or "Accuracy against cost", _numbers(rows))
         _save(figure, path)
 
 
@@ -144,6 +200,29 @@ def _panel(axes: Axes, rows: Sequence[Observation], name: str) -> None:
     if not known:
         _say(axes, "not recorded")
     axes.set_title(_spearman(known, name), fontsize=9, color=_GREY, loc="left")
+
+
+def _front_panel(axes: Axes, rows: Sequence[Observation], cost: str) -> None:
+    """Accuracy against one cost: the front as steps, the others behind it."""
+    axes.grid(visible=True)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(cost_label(cost))
+    units, costs, gains = costed(rows, cost)
+    if not units:
+        _say(axes, "not recorded")
+        return
+    kept = undominated(costs, gains)
+    errors = np.exp(-gains)
+    axes.plot(costs[~kept], errors[~kept], **_BEATEN)  # type: ignore[arg-type]  # keywords of Line2D
+    order = np.flatnonzero(kept)[np.argsort(costs[kept])]
+    axes.plot(costs[order], errors[order], **_FRONT)  # type: ignore[arg-type]  # as above
+    if costs.max() >= WIDE * costs.min():
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=6))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _short(x)))
+    words = f"{kept.sum()} of {len(units)} on the front"
+    axes.set_title(words, fontsize=9, color=_GREY, loc="left")
 
 
 def _spearman(rows: Sequence[Observation], name: str) -> str:

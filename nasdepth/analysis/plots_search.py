@@ -1,84 +1,36 @@
-"""Figures of a search: what the best networks cost, and how networks learned."""
+"""Figures of a search: how networks learned, and whether that was foretold."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 
 from nasdepth.analysis.plotting import (
+    GREY,
     INK,
     STYLES,
     Key,
     Plot,
+    axis,
     blank,
-    error_axis,
     key,
-    log_axis,
-    safe,
-    thinned,
-    thinned_text,
 )
-from nasdepth.evidence.observations import Observation
 from nasdepth.evidence.records import TrialRecord
-from nasdepth.evidence.responses import minus_log_error
-from nasdepth.evidence.units import Unit, by_digest
-from nasdepth.measures.catalogue import CATALOGUE
-from nasdepth.statistics.linear import Vector
+from nasdepth.guide.coverage import Coverage, Prediction, coverage_of, half_width
 
-COSTS: Final = ("params", "macs")
+#: levels of the intervals that predictions are judged by
+LEVELS: Final = (0.95, 0.5)
+#: predictions below which a coverage says nothing
+LEAST: Final = 5
 # Curves that are drawn; more of them hide each other.
 _CURVES: Final = 120
-_BEATEN, _FRONT = Key("not on it", "#56B4E9", "circle"), key("on the front", 1)
 _ARMS: Final = {
     "unselected": Key("unselected arm", STYLES[0][0], "line"),
     "search": Key("search arm", STYLES[1][0], "line"),
 }
 _CUT: Final = Key("pruned", INK, "dotted")
-
-
-@dataclass(frozen=True, slots=True)
-class Front:
-    """Architectures that no other beats in both accuracy and a cost.
-
-    Attributes:
-        cost: Name of the measure.
-        n: Architectures with that measure and an accuracy.
-        units: Those on the front, the cheapest first.
-    """
-
-    cost: str
-    n: int
-    units: tuple[Unit, ...]
-
-
-def undominated(costs: Vector, gains: Vector) -> npt.NDArray[np.bool_]:
-    """Which points no other point beats: none costs as little and gains more.
-
-    Of points equal in both the first is kept.
-    """
-    order = np.lexsort((np.arange(len(costs)), -gains, costs))
-    best = np.maximum.accumulate(gains[order])
-    before = np.concatenate([[-np.inf], best[:-1]])
-    kept = np.zeros(len(costs), dtype=np.bool_)
-    kept[order] = gains[order] > before
-    return kept
-
-
-def front(rows: Sequence[Observation], cost: str) -> Front:
-    """The Pareto front of mean accuracy against a cost, over all arms."""
-    units, costs, gains = _costed(rows, cost)
-    kept = np.flatnonzero(undominated(costs, gains))
-    ordered = sorted(kept, key=lambda place: float(costs[place]))
-    return Front(cost, len(units), tuple(units[place] for place in ordered))
-
-
-def pareto_plots(rows: Sequence[Observation]) -> tuple[Plot, ...]:
-    """Accuracy against parameters and MACs, the front marked."""
-    plots = (_pareto(rows, cost) for cost in COSTS)
-    return tuple(plot for plot in plots if plot is not None)
+_HELD, _MISSED = key("within its 95 % interval", 0), key("outside of it", 1)
+_EQUAL: Final = Key("came out as expected", GREY, "line")
 
 
 def learning_plot(records: Sequence[TrialRecord]) -> Plot | None:
@@ -104,93 +56,100 @@ def learning_plot(records: Sequence[TrialRecord]) -> Plot | None:
     return Plot("learning-curves", title, reading, figure, tuple(legend), wide=True)
 
 
-def _pareto(rows: Sequence[Observation], cost: str) -> Plot | None:
-    """Accuracy against one cost, None where fewer than two architectures have both."""
-    units, costs, gains = _costed(rows, cost)
-    if len(units) < 2:
+def prediction_plot(predictions: Sequence[Prediction]) -> Plot | None:
+    """What was expected against what came out, None for fewer than five trials."""
+    if len(predictions) < LEAST:
         return None
-    label = CATALOGUE[cost].label
-    vertical = error_axis(gains, "accuracy (log error)")
-    figure = blank(label, "", xaxis=log_axis(costs, label), yaxis=vertical)
-    kept = undominated(costs, gains)
-    rest = np.flatnonzero(~kept)[thinned(int((~kept).sum()))]
-    figure.add_traces(list(_points(units, costs, gains, rest)))
-    figure.add_trace(_front_line(units, costs, gains, np.flatnonzero(kept)))
-    reading = (
-        f"{int(kept.sum())} of {len(units):,} architectures are on the front: none that"
-        f" needs no more {label} is more accurate."
+    ends = _ends(predictions)
+    percent = {"tickformat": ".3~%", "range": ends}
+    figure = blank(
+        "",
+        "",
+        xaxis=axis("validation accuracy expected before the trial", **percent),
+        yaxis=axis("validation accuracy that came out", **percent),
     )
-    name = f"pareto-{cost}"
-    text = reading + thinned_text(int((~kept).sum()))
-    title = f"Accuracy against {label}"
-    return Plot(name, title, text, figure, (_FRONT, _BEATEN))
+    line = {"color": GREY, "width": 1.2}
+    equal = go.Scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip")
+    figure.add_trace(equal)
+    reach = half_width(LEVELS[0])
+    legend = [_EQUAL]
+    for entry, held in ((_HELD, True), (_MISSED, False)):
+        chosen = [each for each in predictions if (abs(each.z) <= reach) is held]
+        if chosen:
+            figure.add_trace(_predicted(chosen, entry))
+            legend.append(entry)
+    title = "Accuracy that came out against accuracy expected"
+    text = _coverage_text(predictions)
+    return Plot("predictions", title, text, figure, tuple(legend), wide=True)
 
 
-def _costed(
-    rows: Sequence[Observation], cost: str
-) -> tuple[list[Unit], Vector, Vector]:
-    """Architectures with an accuracy and the cost, with both as vectors."""
-    done = [
-        row
-        for row in rows
-        if row.state == "complete"
-        and row.outcomes.get("accuracy")
-        and row.measures.get(cost)
-    ]
-    sample = by_digest(done, ())
-    images = np.array([unit.images for unit in sample.units], dtype=np.float64)
-    gains = minus_log_error(sample.outcome("accuracy"), images) if done else images
-    return list(sample.units), sample.measure(cost), gains
+def _ends(predictions: Sequence[Prediction]) -> list[float]:
+    """Range of both axes: results and intervals, which may leave [0, 1]."""
+    reach = half_width(LEVELS[0])
+    low = min(min(each.result, each.mean - reach * each.sd) for each in predictions)
+    high = max(max(each.result, each.mean + reach * each.sd) for each in predictions)
+    room = 0.04 * (high - low) or 0.01
+    return [low - room, high + room]
 
 
-def _points(
-    units: Sequence[Unit],
-    costs: Vector,
-    gains: Vector,
-    places: npt.NDArray[np.int64],
-) -> Iterator[go.Scatter]:
-    """Architectures off the front."""
-    yield go.Scatter(
-        x=costs[places].tolist(),
-        y=gains[places].tolist(),
-        mode="markers",
-        name=_BEATEN.label,
-        marker=_BEATEN.marker(len(places), opacity=0.7),
-        text=[_told(units[place]) for place in places],
-        hovertemplate="%{text}<extra></extra>",
-    )
-
-
-def _front_line(
-    units: Sequence[Unit],
-    costs: Vector,
-    gains: Vector,
-    places: npt.NDArray[np.int64],
-) -> go.Scatter:
-    """The front as steps: between two of its points the cheaper one is the best."""
-    ordered = places[np.argsort(costs[places], kind="stable")]
+def _predicted(predictions: Sequence[Prediction], entry: Key) -> go.Scatter:
+    """Points with the intervals that were expected."""
+    reach = half_width(LEVELS[0])
+    widths = [reach * each.sd for each in predictions]
+    bars = {"array": widths, "color": entry.colour, "thickness": 1, "width": 0}
     return go.Scatter(
-        x=costs[ordered].tolist(),
-        y=gains[ordered].tolist(),
-        mode="lines+markers",
-        name=_FRONT.label,
-        line={"color": _FRONT.colour, "shape": "hv", "width": 1.6},
-        marker=_FRONT.marker(size=11),
-        text=[_told(units[place]) for place in ordered],
+        x=[each.mean for each in predictions],
+        y=[each.result for each in predictions],
+        error_x=bars,
+        mode="markers",
+        name=entry.label,
+        marker=entry.marker(len(predictions)),
+        text=[_prediction_text(each) for each in predictions],
         hovertemplate="%{text}<extra></extra>",
     )
 
 
-def _told(unit: Unit) -> str:
-    """What is said of a point under the pointer."""
-    lines = [safe(", ".join(unit.places[:3])), safe(unit.family)]
-    lines.append(f"accuracy {unit.outcome('accuracy'):.2%}")
-    lines += [
-        f"{unit.measures[cost]:,.0f} {CATALOGUE[cost].label}"
-        for cost in COSTS
-        if cost in unit.measures
-    ]
-    return "<br>".join(line for line in lines if line)
+def _prediction_text(told: Prediction) -> str:
+    width = half_width(LEVELS[0]) * told.sd
+    return (
+        f"trial {told.number}<br>expected {told.mean:.2%} ± {100 * width:.2f} points"
+        f"<br>came out {told.result:.2%}"
+    )
+
+
+def _coverage_text(predictions: Sequence[Prediction]) -> str:
+    """What is drawn, what the intervals held, and what that says of them."""
+    found = [coverage_of(predictions, level) for level in LEVELS]
+    error = sum(each.result - each.mean for each in predictions) / len(predictions)
+    side = "above" if error >= 0 else "below"
+    verdicts = [words for each in found if (words := _verdict(each))]
+    return " ".join(
+        (
+            "Each point is a trial that ran to its end; its bar is the 95 % interval"
+            " that the guide gave before it ran.",
+            *(f"{_share(each)}." for each in found),
+            *(verdicts or ["Neither share contradicts its level."]),
+            f"On average results lay {100 * abs(error):.2f} points {side} what was"
+            " expected. The ranges of the shares take the trials as independent.",
+        )
+    )
+
+
+def _share(found: Coverage) -> str:
+    low, high = found.interval
+    return (
+        f"{found.inside} of {found.n} results ({found.share:.0%}, 95 % Wilson interval"
+        f" {low:.0%} to {high:.0%}) fell into their {100 * found.level:.0f} % interval"
+    )
+
+
+def _verdict(found: Coverage) -> str:
+    """Whether intervals are wrong beyond chance; empty where they need not be."""
+    low, high = found.interval
+    if low <= found.level <= high:
+        return ""
+    word = "narrow" if high < found.level else "wide"
+    return f"The {100 * found.level:.0f} % intervals are too {word}."
 
 
 def _most_telling(rows: Sequence[TrialRecord]) -> list[TrialRecord]:

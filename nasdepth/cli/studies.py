@@ -21,6 +21,11 @@ from nasdepth.cli.base import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import optuna
+
+    from nasdepth.evidence.records import TrialRecord
     from nasdepth.search.config import StudyConfig
     from nasdepth.tables import Form
 
@@ -57,6 +62,12 @@ def init(data: str, output: Path) -> None:
 @click.option("--workers", type=click.IntRange(1), help="Processes.")
 @click.option("--threads", type=click.IntRange(1), help="Of each on the CPU.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--objectives", help="accuracy, or accuracy and a cost: accuracy,macs (a front)."
+)
+@click.option(
+    "--prior-study", help="Study in the same storage, as prior knowledge for the guide."
+)
 def search(
     study_file: Path,
     storage: str,
@@ -107,8 +118,11 @@ def search(
 
 
 def _with_options(config: "StudyConfig", options: dict[str, Any]) -> "StudyConfig":
+    """The configuration with what the command line says of [search]."""
     given = {k: v for k, v in options.items() if v is not None}
-    return config.model_copy(update={"search": config.search.model_copy(update=given)})
+    if "objectives" in given:
+        given["objectives"] = tuple(given["objectives"].replace(" ", "").split(","))
+    return config.with_search(given)
 
 
 @main.command()
@@ -147,24 +161,66 @@ def worker(
 @storage_options
 @study_name_option
 @format_option
-def trials(storage: str, artifacts: Path | None, study_name: str, form: "Form") -> None:
+@click.option(
+    "--pareto", is_flag=True, help="Only trials that none beats in all objectives."
+)
+@click.option(
+    "--objectives",
+    help="Of --pareto, as accuracy,macs [default: the study's own; accuracy,params,macs"
+    " where that is accuracy alone].",
+)
+def trials(
+    storage: str,
+    artifacts: Path | None,
+    study_name: str,
+    form: "Form",
+    pareto: bool,
+    objectives: str | None,
+) -> None:
     """What a study holds; as CSV the records that `analyze --records` reads.
 
     \b
     Example:  nasdepth trials --study-name fashion-mnist -f csv > records.csv
+              nasdepth trials --study-name fashion-mnist --pareto
     """
     from nasdepth.evidence.records import write_csv
     from nasdepth.present import readable
     from nasdepth.search.storage import records
     from nasdepth.tables import table
 
-    rows = records(study_of(storage, study_name))
+    if objectives is not None and not pareto:
+        raise ValueError("--objectives goes with --pareto; give both.")
+    study = study_of(storage, study_name)
+    rows = records(study)
+    costs: tuple[str, ...] = ()
+    if pareto:
+        rows, costs = _front_of(study, rows, objectives)
     if form == "csv":
         write_csv(rows, sys.stdout)
     elif form == "json":
         click.echo(json.dumps([row.as_dict() for row in rows], indent=2))
     else:
-        click.echo(table([readable(row) for row in rows]))
+        click.echo(table([readable(row, costs) for row in rows]))
+
+
+def _front_of(
+    study: "optuna.Study", rows: "Sequence[TrialRecord]", objectives: str | None
+) -> "tuple[tuple[TrialRecord, ...], tuple[str, ...]]":
+    """Trials on the Pareto front, and its costs; tells on stderr what it is of."""
+    from nasdepth.analysis.front import chosen_costs, cost_label, costs_of, trial_front
+    from nasdepth.search.storage import study_config
+
+    if objectives is None:
+        costs = costs_of(study_config(study).search.objectives)
+    else:
+        costs = chosen_costs(objectives, rows)
+    found = trial_front(rows, costs)
+    weighed = ", ".join(["accuracy", *map(cost_label, costs[:-1])])
+    done = sum(row.state == "complete" for row in rows)
+    told = f"Of {found.n} complete trials {len(found.trials)} are beaten by none"
+    left = f"; {done - found.n} without them are left out" if done > found.n else ""
+    click.echo(f"{told} in {weighed} and {cost_label(costs[-1])}{left}.", err=True)
+    return found.trials, costs
 
 
 @main.command()

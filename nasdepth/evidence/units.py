@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nasdepth.evidence.observations import Observation
 from nasdepth.evidence.responses import response_named
-from nasdepth.measures.catalogue import Scale
+from nasdepth.measures.catalogue import Scale, on_scale
 from nasdepth.statistics.linear import Vector
 
 # Relative difference between two values of one measure that rounding explains.
@@ -72,14 +72,9 @@ class Sample:
 
     def measure(self, name: str, scale: Scale = "linear") -> Vector:
         """A measure on the given scale, NaN where it is undefined."""
-        raw = np.array(
-            [unit.measures.get(name, math.nan) for unit in self.units], dtype=np.float64
-        )
-        if scale == "linear":
-            return raw
-        if scale == "log1p":
-            return np.log1p(np.where(raw >= 0, raw, math.nan))
-        return np.log(np.where(raw > 0, raw, math.nan))
+        values = (on_scale(unit.measures.get(name), scale) for unit in self.units)
+        # None becomes NaN
+        return np.array(list(values), dtype=np.float64)
 
     def factor(self, name: str) -> tuple[Vector, ...]:
         """Share of each level of a factor but the first: its dummies, averaged."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,12 +89,14 @@ class Encoder:
             yield name, float(value)
 
     def _choice(
-        self, name: str, law: BaseDistribution, value: object
+        self, name: str, law: BaseDistribution, value: Any
     ) -> Iterator[tuple[str, float]]:
         if isinstance(law, CategoricalDistribution):
             for choice in law.choices:
                 self.fills.setdefault(f"{name}={choice!r}", 0.0)
-            yield f"{name}={value!r}", 1.0
+            # 1, 1.0 and True are one choice, whichever of them was enqueued
+            own = law.choices[int(law.to_internal_repr(value))]
+            yield f"{name}={own!r}", 1.0
             return
         self.fills.setdefault(f"{name}:", math.nan)
         self.fills.setdefault(f"{name}?", 0.0)

@@ -1,5 +1,6 @@
 """A study's trials as what a guide learns from: finished, short, running, failed."""
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -61,14 +62,16 @@ class History:
 
     Attributes:
         seen: finished, short, running and infeasible ones, in their order.
+        failed: architectures that failed more than once. Once may be a dead process.
     """
 
     seen: tuple[Seen, ...]
+    failed: frozenset[Hashable] = frozenset()
 
     @property
     def identities(self) -> frozenset[Hashable]:
         """Architectures that need not be proposed again."""
-        return frozenset(each.identity for each in self.seen)
+        return self.failed.union(each.identity for each in self.seen)
 
     @property
     def finished(self) -> tuple[Seen, ...]:
@@ -109,17 +112,15 @@ def history_of(
         without: number of the trial that is being proposed.
     """
     found = []
+    failures: Counter[Hashable] = Counter()
     for trial in trials:
-        if trial.number == without or trial.state in _UNREAD:
-            continue
-        known = read(trial)
-        if known is not None:
+        known = None if trial.number == without else read(trial)
+        if known is not None and trial.state == TrialState.FAIL:
+            failures[known[1]] += 1
+        elif known is not None:
             found.append(_seen(trial, *known, sign))
-    return History(tuple(found))
-
-
-#: a failed trial says nothing of its network
-_UNREAD: Final = (TrialState.FAIL,)
+    again = frozenset(name for name, count in failures.items() if count > 1)
+    return History(tuple(found), again)
 
 
 def _seen(trial: FrozenTrial, point: Point, identity: Hashable, sign: float) -> Seen:
@@ -190,7 +191,11 @@ def _scales(finished: Sequence[Seen], short: Sequence[Seen]) -> dict[int, FinalS
     """The map to the final scale, by the step at which short runs ended."""
     scales = {}
     for step in sorted({max(each.curve) for each in short}):
-        both = [each for each in finished if step in each.curve]
+        both = [
+            each
+            for each in finished
+            if step in each.curve and np.isfinite(each.value or 0.0)
+        ]
         scale = final_scale(
             np.array([each.curve[step] for each in both]),
             np.array([each.value or 0.0 for each in both]),

@@ -2,13 +2,17 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from nasdepth.guide.draws import DefineByRun, Draw, Params, draw_random, perturbed
+
+
+#: states of trials that have suggested all they do
+_WHOLE: Final = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def inferred(trials: Sequence[FrozenTrial]) -> InferredSpace | None:
         open_ = frozenset(
             n for n, law in trial.distributions.items() if not law.single()
         )
-        if open_ and trial.state.is_finished():
+        if open_ and trial.state in _WHOLE:
             groups.setdefault(open_, []).append(trial)
     shapes = [_shape(names, own, trials) for names, own in groups.items()]
     if len(shapes) > 1:

@@ -1,6 +1,7 @@
 """The model of one proposal: what a study's results say of its candidates."""
 
 import logging
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -55,10 +56,13 @@ class Model:
         return self.posterior.predict(self.observed)[0] + self._expected(points)
 
     def told(self, z: tuple[float, float]) -> tuple[float | None, float | None]:
-        """Mean and deviation of a finished trial; None where all are short."""
+        """Mean and deviation of a result, noise included; None where all are short."""
         if self.evidence.step is not None:
             return None, None
-        return float(self.scale.back(np.array([z[0]]))[0]), self.scale.spread * z[1]
+        mean = float(self.scale.back(np.array([z[0]]))[0])
+        return mean, self.scale.spread * math.hypot(
+            z[1], math.sqrt(self.posterior.noise)
+        )
 
     def _expected(self, points: Sequence[Point]) -> Vector:
         if self.prior is None or self.weight == 0:

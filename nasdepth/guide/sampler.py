@@ -260,13 +260,15 @@ class GuidedSampler(BaseSampler):
 
     def _read(self, trial: FrozenTrial) -> tuple[Point, Hashable] | None:
         """Point and identity of a trial; None for one of another space."""
-        if trial.number not in self._known:
-            point = self._point(trial)
-            if point is None:
-                return None
-            own = self._knowledge.identity_of(point.params)
-            self._known[trial.number] = point, own
-        return self._known[trial.number]
+        if trial.number in self._known:
+            return self._known[trial.number]
+        point = self._point(trial)
+        if point is None:
+            return None
+        known = point, self._knowledge.identity_of(point.params)
+        if trial.state.is_finished():  # until then it may turn out another point
+            self._known[trial.number] = known
+        return known
 
     def _point(self, trial: FrozenTrial) -> Point | None:
         planned = self._planned.get(trial.number)

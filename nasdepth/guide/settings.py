@@ -75,7 +75,7 @@ class Proposal:
         origin: "start", "pool", "neighbour", "confirm" or "random".
         n: observations behind the model; 0 where there was none.
         mean: of the response before the trial, larger being better; None without model.
-        sd: standard deviation of the response without noise.
+        sd: standard deviation of its result, noise included.
         full: whether the trial is to be finished, where others are short.
         model: "gp" or "ridge"; "" where there was none.
         weight: of the prior study's mean.

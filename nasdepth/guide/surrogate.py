@@ -33,6 +33,8 @@ _TAIL: Final = 4.0
 #: steps of one fit of the hyperparameters
 _STEPS: Final = 20
 _JITTER: Final = 1e-8
+#: spread that is rounding, relative to the mean
+_EQUAL: Final = 1e-12
 #: what a fit fails with
 _FAILURES: Final = (np.linalg.LinAlgError, ValueError, FloatingPointError)
 
@@ -43,7 +45,7 @@ class Scale:
 
     Attributes:
         centre: mean of the clipped responses.
-        spread: their standard deviation, 1 where it is 0.
+        spread: their standard deviation, 1 where they are equal.
         floor: least response that counts.
     """
 
@@ -63,8 +65,9 @@ class Scale:
             lower, median = np.quantile(responses, [0.25, 0.5])
             floor = median - _TAIL * (median - lower)
         clipped = np.maximum(responses, floor)
-        spread = float(clipped.std())
-        return Scale(float(clipped.mean()), spread if spread > 0 else 1.0, float(floor))
+        centre, spread = float(clipped.mean()), float(clipped.std())
+        equal = spread <= _EQUAL * abs(centre)
+        return Scale(centre, 1.0 if equal else spread, float(floor))
 
     def z(self, responses: Vector) -> Vector:
         """Standardised responses."""
@@ -81,6 +84,7 @@ class Posterior:
 
     Attributes:
         kind: "gp" or "ridge".
+        noise: variance of a finished result about its mean.
         predict: points, `(points, features)`, to mean and standard deviation of the
             response without noise, each `(points,)`.
         whiten: a vector over the observed points times the inverse root of their
@@ -88,6 +92,7 @@ class Posterior:
     """
 
     kind: str
+    noise: float
     predict: Callable[[Matrix], tuple[Vector, Vector]]
     whiten: Callable[[Vector], Vector]
 
@@ -135,11 +140,15 @@ class Surrogate:
         if posterior is None or not len(running):
             return posterior
         mean, _ = posterior.predict(running)
-        return self.fit(
+        # hyperparameters are fitted to what came out, never to what is believed
+        fitted, self._fitted = self._fitted, len(points) + len(running)
+        believed = self.fit(
             np.vstack([points, running]),
             np.concatenate([responses, mean]),
             np.concatenate([noise, np.zeros(len(running))]),
         )
+        self._fitted = fitted
+        return believed
 
     def _gp(self, points: Matrix, responses: Vector, noise: Vector) -> Posterior:
         due = self._kernel is None or abs(len(points) - self._fitted) >= self.every
@@ -166,7 +175,7 @@ class Surrogate:
         def whiten(vector: Vector) -> Vector:
             return np.asarray(solve_triangular(model.L_, vector, lower=True))
 
-        return Posterior("gp", predict, whiten)
+        return Posterior("gp", float(white), predict, whiten)
 
     def _say(self, kind: str, reason: str) -> None:
         if kind not in self._said:
@@ -215,4 +224,7 @@ def _ridge(points: Matrix, responses: Vector, noise: Vector) -> Posterior:
         mean, sd = model.predict(new, return_std=True)
         return mean, np.sqrt(np.maximum(sd**2 - white, 0.0))
 
-    return Posterior("ridge", predict, lambda vector: vector * np.sqrt(1 / white))
+    def whiten(vector: Vector) -> Vector:
+        return np.asarray(vector / np.sqrt(white))
+
+    return Posterior("ridge", float(white), predict, whiten)

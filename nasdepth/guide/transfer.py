@@ -121,4 +121,4 @@ def weight(expected: Vector, responses: Vector, posterior: Posterior) -> float:
 
 
 def _only(features: Mapping[str, float | None], names: frozenset[str]) -> Point:
-    return Point({}, {}, {name: features[name] for name in sorted(names)})
+    return Point({}, {}, {name: features.get(name) for name in sorted(names)})

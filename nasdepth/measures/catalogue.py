@@ -6,7 +6,7 @@ Screens, records, figures and the command line read it; a measure is added here.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from math import sqrt
+from math import log, log1p, sqrt
 from typing import Final, Literal, TypeAlias
 
 from nasdepth.architecture.graph import Graph
@@ -261,3 +261,16 @@ def label_of(name: str) -> str:
 def scale_of(name: str) -> Scale:
     """The scale a measure is correlated on; linear for one that is not ours."""
     return CATALOGUE[name].scale if name in CATALOGUE else "linear"
+
+
+def on_scale(value: float | None, scale: Scale) -> float | None:
+    """A value on a scale; None where it is undefined or has no logarithm there.
+
+    >>> on_scale(1.0, "log"), on_scale(0.0, "log"), on_scale(-0.5, "log1p")
+    (0.0, None, None)
+    """
+    if value is None or scale == "linear":
+        return value
+    if scale == "log1p":
+        return log1p(value) if value >= 0 else None
+    return log(value) if value > 0 else None

@@ -1,6 +1,5 @@
 """The guide on a study's own space: what is known of its architectures."""
 
-import math
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
@@ -19,7 +18,7 @@ from nasdepth.guide.draws import Draw, NoCandidate, Params, drawn
 from nasdepth.guide.sampler import Cost, GuidedSampler
 from nasdepth.guide.settings import Proposal, Settings
 from nasdepth.guide.transfer import Prior, prior_mean
-from nasdepth.measures.catalogue import CATALOGUE, scale_of
+from nasdepth.measures.catalogue import CATALOGUE, on_scale, scale_of
 from nasdepth.measures.summaries import summarize
 from nasdepth.network.latency import latency
 from nasdepth.search.candidates import Candidate, Sieve
@@ -185,7 +184,7 @@ def scaled(measures: Measured) -> dict[str, float | None]:
     >>> round(found["params"], 3), found["nn_mass"], found["effective_depth"]
     (6.908, 0.0, None)
     """
-    return {name: _scaled(name, value) for name, value in measures.items()}
+    return {n: on_scale(value, scale_of(n)) for n, value in measures.items()}
 
 
 def prior_of(records: tuple[TrialRecord, ...]) -> Prior:
@@ -225,15 +224,6 @@ def check_prior(config: StudyConfig, storage: BaseStorage | None) -> None:
         raise ValueError(
             f"The prior study {config.search.prior_study!r} must have finished trials."
         )
-
-
-def _scaled(name: str, value: float | None) -> float | None:
-    if value is None:
-        return None
-    kind = scale_of(name)
-    if kind == "log":
-        return math.log(value) if value > 0 else None
-    return math.log1p(value) if kind == "log1p" else float(value)
 
 
 def _cost_of(config: StudyConfig, sight: Sight) -> Cost | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nasdepth.analysis.figures import learning_curve, scatter
+from nasdepth.analysis.figures import fronts, learning_curve, scatter
 from nasdepth.evidence.observations import Evidence, Observation
 
 Source = Callable[..., Evidence]
@@ -22,6 +22,52 @@ def svg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def accurate(row: Observation, accuracy: float, **changes: object) -> Observation:
     outcomes = {"accuracy": (accuracy,)}
     return replace(row, outcomes=outcomes, **changes)  # type: ignore[arg-type]
+
+
+def costed(row: Observation, place: str, accuracy: float, params: float) -> Observation:
+    changes = {"place": place, "digest": place, "measures": {"params": params}}
+    return accurate(row, accuracy, **changes)
+
+
+def test_fronts_state_title_numbers_and_who_is_on_them(
+    source: Source, svg: Path
+) -> None:
+    row = source(1).observations[0]
+    rows = [
+        costed(row, "a", 0.5, 10),
+        costed(row, "b", 0.9, 50),
+        costed(row, "c", 0.8, 60),
+        replace(costed(row, "d", 0.99, 5), state="pruned"),
+    ]
+
+    fronts(rows, svg, costs=("params", "macs"), title="My study")
+
+    text = svg.read_text()
+    assert "My study" in text
+    assert "n = 3 trained networks" in text
+    assert "2 of 3 on the front" in text
+    assert text.count("on the front") == 2  # the panel and the legend
+    assert "not recorded" in text
+    assert ">params<" in text
+    assert ">MACs<" in text
+
+
+@pytest.mark.parametrize(("dearest", "ticks"), [(0.9, 0.5), (0.12, 0.115)])
+def test_costs_of_any_span_have_ticks(
+    source: Source, svg: Path, dearest: float, ticks: float
+) -> None:
+    row = source(1).observations[0]
+    rows = [costed(row, "a", 0.5, 0.1), costed(row, "b", 0.9, dearest)]
+
+    fronts(rows, svg, costs=("params",))
+
+    assert f">{ticks}<" in svg.read_text()
+
+
+def test_front_of_nothing_is_drawn(tmp_path: Path) -> None:
+    fronts([], tmp_path / "a.png", costs=("params",))
+
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_scatter_states_title_data_set_and_numbers(source: Source, svg: Path) -> None:

@@ -6,16 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from nasdepth.analysis.front import front, progress
 from nasdepth.analysis.plots import added_variable_plots, curve_plot, depth_plots
-from nasdepth.analysis.plots_search import (
-    front,
-    learning_plot,
-    pareto_plots,
-    undominated,
-)
+from nasdepth.analysis.plots_front import pareto_plots, progress_plot
+from nasdepth.analysis.plots_search import learning_plot, prediction_plot
 from nasdepth.analysis.plotting import (
     MOST,
     STYLES,
@@ -31,6 +26,7 @@ from nasdepth.evidence.observations import Evidence, Observation
 from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.evidence.records import TrialRecord
 from nasdepth.evidence.units import Sample
+from nasdepth.guide.coverage import Prediction
 from nasdepth.statistics.linear import basis, residual
 from nasdepth.statistics.multiverse import Curve, Point
 
@@ -336,26 +332,6 @@ def test_ticks_of_costs_are_one_two_and_five() -> None:
 # --- the Pareto front
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12)
-)
-def test_front_holds_exactly_what_no_other_point_beats(
-    pairs: list[tuple[int, int]],
-) -> None:
-    costs = np.array([cost for cost, _ in pairs], dtype=float)
-    gains = np.array([gain for _, gain in pairs], dtype=float)
-
-    kept = undominated(costs, gains)
-
-    for i, (cost, gain) in enumerate(pairs):
-        beaten = any(
-            c <= cost and g >= gain and ((c, g) != (cost, gain) or j < i)
-            for j, (c, g) in enumerate(pairs)
-            if j != i
-        )
-        assert kept[i] == (not beaten)
-
-
 def costed(row: Observation, params: float, accuracy: float, **more) -> Observation:
     place = f"row {params:.0f}"
     return replace(
@@ -410,6 +386,175 @@ def test_pareto_figure_marks_its_front(row: Observation) -> None:
 def test_rows_without_a_cost_have_no_pareto_figure(row: Observation) -> None:
     assert pareto_plots([row, replace(row, digest="other")]) == ()
     assert front([row], "params").units == ()
+
+
+def test_measured_latency_is_a_cost_like_any_other(row: Observation) -> None:
+    rows = [
+        replace(costed(row, n, 0.9 - 0.1 * n), measures={"latency": 0.003 / n})
+        for n in (1, 2)
+    ]
+
+    (plot,) = pareto_plots(rows, ("latency",))
+
+    assert plot.name == "pareto-latency"
+    assert plot.figure.layout.xaxis.title.text == "latency"
+    assert plot.figure.data[-1].x == (0.0015, 0.003)
+    assert "0.0015 latency" in plot.figure.data[-1].text[0]
+
+
+@pytest.mark.parametrize(("dearest", "kind"), [(500.0, "log"), (499.0, None)])
+def test_costs_that_span_little_have_a_plain_axis(
+    row: Observation, dearest: float, kind: str | None
+) -> None:
+    rows = [costed(row, 100, 0.5), costed(row, dearest, 0.9)]
+
+    params, _ = pareto_plots(rows)
+
+    assert params.figure.layout.xaxis.type == kind
+
+
+# --- how a front grew
+
+
+def finished(record: TrialRecord, n: int) -> list[TrialRecord]:
+    """Trials each better than the one before, the second one pruned."""
+    rows = [
+        replace(record, number=i, accuracy=0.5 + i / 20, measures={"params": 10.0**i})
+        for i in range(1, n + 1)
+    ]
+    rows[1] = replace(rows[1], state="pruned", accuracy=None)
+    return rows
+
+
+def test_area_is_drawn_over_all_finished_trials(record: TrialRecord) -> None:
+    found = progress(finished(record, 6), "params", order=(6, 2, 5, 4, 3, 1))
+
+    plot = progress_plot(found)
+
+    assert plot.name == "hypervolume-params"
+    (line,) = plot.figure.data
+    assert line.x == (1, 2, 3, 4, 5, 6)
+    assert line.y == pytest.approx(found.areas)
+    assert line.y[1] == line.y[0]
+    assert line.text[:2] == ("trial 6", "trial 2")
+    # an area stays until the next trial finishes
+    assert line.line.shape == "hv"
+    assert "55.00% accuracy and 1,000,000 params, the worst accuracy" in plot.reading
+
+
+def test_reference_of_the_configuration_is_called_so(record: TrialRecord) -> None:
+    rows = finished(record, 6)
+
+    found = progress(rows, "params", order=range(1, 7), reference=(0.1, 1e9))
+
+    assert "10.00% accuracy and 1,000,000,000 params, set beforehand" in (
+        progress_plot(found).reading
+    )
+
+
+def test_half_of_an_area_is_said_to_be_there_when_it_was(record: TrialRecord) -> None:
+    rows = [
+        replace(record, number=i, accuracy=accuracy, measures={"params": 10.0})
+        for i, accuracy in enumerate((0.1, 0.2, 0.49, 0.51, 0.9))
+    ]
+
+    found = progress(rows, "params", order=range(5), reference=(0.1, 100.0))
+
+    reading = progress_plot(found).reading
+    assert "natural logarithm of params, after each finished trial" in reading
+    assert "1.84 after 5, half of it after 4" in reading
+    assert reading.endswith("counts 0.023.")
+
+
+def test_area_over_the_cost_itself_is_called_so(record: TrialRecord) -> None:
+    found = progress(finished(record, 6), "params", order=range(1, 7), log=False)
+
+    reading = progress_plot(found).reading
+
+    assert "accuracy times params, after each finished trial" in reading
+    assert "logarithm" not in reading
+    assert "0.023" not in reading
+
+
+@pytest.mark.parametrize(
+    ("n", "reference"), [(4, None), (6, (0.99, 1e9))], ids=["few", "no area"]
+)
+def test_area_that_says_nothing_is_not_drawn(
+    record: TrialRecord, n: int, reference: tuple[float, float] | None
+) -> None:
+    found = progress(
+        finished(record, n), "params", order=range(1, n + 1), reference=reference
+    )
+
+    assert progress_plot(found) is None
+
+
+# --- what was expected
+
+
+def predictions(*scores: float) -> list[Prediction]:
+    """Predictions of 80 ± 5 % that came out so many deviations off."""
+    return [Prediction(i, 0.8, 0.05, 0.8 + 0.05 * z) for i, z in enumerate(scores)]
+
+
+def test_predictions_are_drawn_with_their_intervals() -> None:
+    plot = prediction_plot(predictions(0, 1, -1, 1.95, -1.97))
+
+    equal, held, missed = plot.figure.data
+    assert equal.x == equal.y
+    assert held.x == (0.8,) * 4
+    assert held.y == pytest.approx((0.8, 0.85, 0.75, 0.8975))
+    assert held.error_x.array == pytest.approx([1.959964 * 0.05] * 4)
+    assert missed.y == pytest.approx((0.7015,))
+    assert missed.text == (
+        "trial 4<br>expected 80.00% ± 9.80 points<br>came out 70.15%",
+    )
+    assert [key.label for key in plot.legend] == [
+        "came out as expected",
+        "within its 95 % interval",
+        "outside of it",
+    ]
+
+
+def test_every_interval_lies_within_the_axes() -> None:
+    plot = prediction_plot(predictions(0, 1, -1, 4, -1))
+
+    low, high = plot.figure.layout.xaxis.range
+    assert low < 0.8 - 1.96 * 0.05
+    assert high > 1.0
+    assert plot.figure.layout.yaxis.range == (low, high)
+
+
+def test_coverage_is_said_in_words() -> None:
+    text = prediction_plot(predictions(0, 0.5, -0.6, 1, -3)).reading
+
+    assert (
+        "4 of 5 results (80%, 95 % Wilson interval 38% to 96%) fell into their 95 %"
+        " interval. 3 of 5 results (60%, 95 % Wilson interval 23% to 88%) fell into"
+        " their 50 % interval. Neither share contradicts its level."
+    ) in text
+    assert "On average results lay 2.10 points below what was expected." in text
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ([3.0] * 10, "The 95 % intervals are too narrow. The 50 % intervals are too"),
+        ([0.1] * 10, "interval. The 50 % intervals are too wide. On average"),
+    ],
+    ids=["narrow", "wide"],
+)
+def test_intervals_wrong_beyond_chance_are_called_so(
+    scores: list[float], words: str
+) -> None:
+    plot = prediction_plot(predictions(*scores))
+
+    assert words in plot.reading
+    assert "Neither share" not in plot.reading
+
+
+def test_few_predictions_have_no_figure() -> None:
+    assert prediction_plot(predictions(0, 1, 2, 3)) is None
 
 
 # --- learning curves
