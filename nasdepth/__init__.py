@@ -30,6 +30,10 @@ _PUBLIC = {
     "StudyConfig": "nasdepth.search.config",
     "Space": "nasdepth.search.space",
     "ScreenSampler": "nasdepth.search.screen",
+    "GuidedSampler": "nasdepth.guide.sampler",
+    "Cost": "nasdepth.guide.sampler",
+    "Prior": "nasdepth.guide.transfer",
+    "ShortRuns": "nasdepth.guide.pruner",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 

@@ -147,6 +147,7 @@ ORDER = {
     ),
     "search": (
         "template",
+        "space_config",
         "config",
         "space",
         "candidates",

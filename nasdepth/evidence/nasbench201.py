@@ -131,8 +131,9 @@ def measured(cell: Cell, about: DataSet) -> Row:
 
     The nominal depth is the longest path, since no edge of a cell is a projection.
     """
-    # sums of nothing but wires become one with the sums around them
-    ruled = frozenset[str]() if set(cell) <= WIRES else _RULED
+    # sums of one operation and wires become one with the sums around them
+    alone = sum(name not in WIRES for name in cell) <= 1
+    ruled = frozenset[str]() if alone else _RULED
     none, one = _skeleton(about), _values(cell, about, 1)
     values = {name: _composed(name, none[name], one[name]) for name in ruled}
     rest = [name for name in CATALOGUE if name not in (*ruled, "nominal_depth")]

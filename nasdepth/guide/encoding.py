@@ -1,9 +1,9 @@
 """Points as vectors: the active choices, and what is known of them without training."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,15 +51,14 @@ class Encoder:
     fills: dict[str, float] = field(default_factory=dict)
     measured: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
+    _places: dict[str, int] = field(default_factory=dict)
 
     def encode(self, points: Sequence[Point]) -> Matrix:
         """`(points, columns)`, every column met so far."""
-        rows = [dict(self._cells(point)) for point in points]
+        rows = [self._row(point) for point in points]
         matrix = self.pad(np.empty((len(points), 0)))
-        places = {name: place for place, name in enumerate(self.fills)}
-        for row, cells in enumerate(rows):
-            for name, value in cells.items():
-                matrix[row, places[name]] = value
+        for own, cells in zip(matrix, rows, strict=True):
+            own[[place for place, _ in cells]] = [value for _, value in cells]
         return matrix
 
     def pad(self, matrix: Matrix) -> Matrix:
@@ -73,35 +72,46 @@ class Encoder:
         """The columns."""
         return tuple(self.fills)
 
-    def _cells(self, point: Point) -> Iterator[tuple[str, float]]:
+    def _row(self, point: Point) -> list[tuple[int, float]]:
+        """Columns of a point with their values."""
+        row = []
         if self.choices:
             for name, law in point.distributions.items():
                 if not law.single():
-                    yield from self._choice(name, law, point.params[name])
+                    row += self._choice(name, law, point.params[name])
         for name, value in point.features.items():
-            self.fills.setdefault(name, math.nan)
-            self.measured.add(name)
+            column = self._places.get(name)
+            if column is None:
+                column = self._column(name, math.nan)
+                self.measured.add(name)
             if value is None:
                 continue
-            if not math.isfinite(value):
+            if math.isfinite(value):
+                row.append((column, float(value)))
+            else:
                 self.broken.add(name)
-                continue
-            yield name, float(value)
+        return row
 
     def _choice(
-        self, name: str, law: BaseDistribution, value: Any
-    ) -> Iterator[tuple[str, float]]:
+        self, name: str, law: BaseDistribution, value: object
+    ) -> list[tuple[int, float]]:
         if isinstance(law, CategoricalDistribution):
-            for choice in law.choices:
-                self.fills.setdefault(f"{name}={choice!r}", 0.0)
-            # 1, 1.0 and True are one choice, whichever of them was enqueued
-            own = law.choices[int(law.to_internal_repr(value))]
-            yield f"{name}={own!r}", 1.0
-            return
-        self.fills.setdefault(f"{name}:", math.nan)
-        self.fills.setdefault(f"{name}?", 0.0)
-        yield f"{name}:", place(law, value)
-        yield f"{name}?", 1.0
+            # as it stands among the choices: 1 and True are equal
+            taken = f"{name}={law.choices[law.choices.index(value)]!r}"
+            if taken not in self._places:
+                for choice in law.choices:
+                    self._column(f"{name}={choice!r}", 0.0)
+            return [(self._places[taken], 1.0)]
+        where, active = f"{name}:", f"{name}?"
+        if active not in self._places:
+            self._column(where, math.nan)
+            self._column(active, 0.0)
+        return [(self._places[where], place(law, value)), (self._places[active], 1.0)]
+
+    def _column(self, name: str, fill: float) -> int:
+        """Place of a column, which is new or known."""
+        self.fills.setdefault(name, fill)
+        return self._places.setdefault(name, len(self._places))
 
 
 def place(law: BaseDistribution, value: object) -> float:

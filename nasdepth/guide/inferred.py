@@ -10,7 +10,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nasdepth.guide.draws import DefineByRun, Draw, Params, draw_random, perturbed
 
-
 #: states of trials that have suggested all they do
 _WHOLE: Final = (TrialState.COMPLETE, TrialState.PRUNED)
 

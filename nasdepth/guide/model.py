@@ -137,6 +137,8 @@ class Modeller:
             return np.ones(len(matrix))
         seen = [each for each in history.seen if each.is_finished or each.is_short]
         bad = np.array([each.violation for each in history.infeasible])
+        # an infinite violation has no size: it counts as the greatest finite one
+        bad = np.minimum(bad, bad.max(initial=1.0, where=np.isfinite(bad)))
         values = np.concatenate([bad / bad.max(), -np.ones(len(seen))])
         tried = self._known(model, (e.point for e in (*history.infeasible, *seen)))
         centre = float(values.mean())

@@ -15,6 +15,8 @@ from nasdepth.guide.encoding import Encoder, Features, Matrix, Point
 
 #: draws for one wanted point before the space counts as exhausted
 PATIENCE: Final = 200
+#: points for which draws go on before the first is found
+_RARE: Final = 10
 #: a tenth of the pool is drawn anew for each trial
 _BLOCKS: Final = 10
 _SALT: Final = 11
@@ -113,8 +115,11 @@ class Pool:
         for place in wanted:
             if place not in self._blocks:
                 generator = np.random.default_rng([self.seed, _SALT, place])
-                self._blocks[place] = self.random(share, generator)
-        return self.joined([self._blocks[place] for place in wanted])
+                self._blocks[place] = self.block(self._drawn(share, generator))
+        joined = self.joined([self._blocks[place] for place in wanted])
+        if not len(joined):
+            raise _nothing(share)
+        return joined
 
     def kept(self) -> list[Block]:
         """What was drawn for the last trial."""
@@ -126,17 +131,9 @@ class Pool:
         Raises:
             NoCandidate: none was found.
         """
-        points: list[Point] = []
-        for drawn in range(PATIENCE * count):
-            if len(points) == count or drawn >= PATIENCE * (len(points) + 10):
-                break
-            draw = self.space.sample(generator)
-            if self.knowledge.is_feasible(draw.params):
-                points.append(self.knowledge.point(draw))
+        points = self._drawn(count, generator)
         if not points:
-            raise NoCandidate(
-                f"The space must hold a feasible point, but none of {drawn} draws was."
-            )
+            raise _nothing(count)
         return self.block(points)
 
     def neighbours(
@@ -168,3 +165,21 @@ class Pool:
             np.vstack([self.encoder.pad(block.matrix) for block in blocks]),
             np.concatenate([block.costs for block in blocks]),
         )
+
+    def _drawn(self, count: int, generator: np.random.Generator) -> list[Point]:
+        """Random feasible points; fewer, or none, where they are rare."""
+        points: list[Point] = []
+        for drawn in range(PATIENCE * count):
+            if len(points) == count or drawn >= PATIENCE * (len(points) + _RARE):
+                break
+            draw = self.space.sample(generator)
+            if self.knowledge.is_feasible(draw.params):
+                points.append(self.knowledge.point(draw))
+        return points
+
+
+def _nothing(count: int) -> NoCandidate:
+    draws = PATIENCE * min(count, _RARE)
+    return NoCandidate(
+        f"The space must hold a feasible point, but none of {draws} draws was."
+    )

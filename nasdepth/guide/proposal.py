@@ -1,27 +1,26 @@
 """One proposal: the start's design, then the candidate that promises most."""
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nasdepth.guide.acquisition import expected_improvement
 from nasdepth.guide.draws import NoCandidate, Space
-from nasdepth.guide.encoding import Encoder, Matrix, Point
+from nasdepth.guide.encoding import Matrix, Point
 from nasdepth.guide.history import History, Seen, evidence_of
 from nasdepth.guide.model import Model, Modeller
 from nasdepth.guide.pareto import expected_hypervolume_improvement, undominated
 from nasdepth.guide.pool import PATIENCE, Block, Knowledge, Pool
 from nasdepth.guide.settings import Proposal, Reference, Settings
 from nasdepth.guide.surrogate import Vector
-from nasdepth.guide.transfer import Prior
 
 #: salts of the generators of a trial, and of the start
 _DRAWS: Final = 12
 _DESIGN: Final = 13
-#: of the start's candidates that a prior study expects most of, every second trial
-_PROMISING: Final = 0.25
 
 
 @dataclass(slots=True)  # not frozen: pool and model keep what they have learnt
@@ -42,6 +41,7 @@ class Guide:
     reference: Reference | None = None
     strict: bool = True
     _design: Block | None = None
+    _costs: dict[Hashable, float] = field(default_factory=dict)
 
     def propose(self, history: History, number: int) -> Proposal:
         """The point to try next.
@@ -85,17 +85,13 @@ class Guide:
     def _start(self, history: History, generator: np.random.Generator) -> Proposal:
         """The candidate farthest from all that was tried, in standardised features."""
         block = self._designed()
+        self.modeller.expecting(block.points[0])  # raises where the prior does not fit
         order: Sequence[int] = generator.permutation(len(block)).tolist()
         if self.settings.spread and history.seen:
             tried = self.pool.encoder.encode([each.point for each in history.seen])
             matrix = self.pool.encoder.pad(block.matrix)
             standard = self.modeller.standard(np.vstack([matrix, tried]))
             order = _farthest(standard(matrix), standard(tried))
-        prior = self.modeller.expecting(block.points[0])
-        if prior is not None and len(history.seen) % 2:
-            expected = prior(block.points)
-            least = np.quantile(expected, 1 - _PROMISING)
-            order = sorted(order, key=lambda place: bool(expected[place] < least))
         found = self._first(block.points, order, history.identities)
         if found is None:
             return self._unseen(block, history, generator)
@@ -122,10 +118,16 @@ class Guide:
         mean, sd = model.predict(both.points, both.matrix)
         chance = self.modeller.feasibility(history, model, both.matrix)
         costs = self._costs_of(both, model)
-        value = self._acquisition(model, mean, sd, costs) * chance
+        most = self._most(costs)
+        value = self._acquisition(model, mean, sd, costs, most=most) * chance
         order: Sequence[int] = np.lexsort((-mean, -value)).tolist()
         if self.reference is not None and self.reference.slow:
-            order = self._found_out(model, both, (mean, sd, chance), order, history)
+            listed = self._listed(both, order, history)
+            points = [both.points[place] for place in listed]
+            costs = self._scaled(np.array([self._cost(p.params) for p in points]))
+            known = mean[listed], sd[listed], costs
+            value = self._acquisition(model, *known, most=most) * chance[listed]
+            order = listed[np.lexsort((-mean[listed], -value))].tolist()
         found = self._first(both.points, order, history.identities)
         if found is None:
             return self._unseen(both, history, generator)
@@ -144,7 +146,7 @@ class Guide:
         return [model.evidence.seen[place].point for place in chosen]
 
     def _acquisition(
-        self, model: Model, mean: Vector, sd: Vector, costs: Vector
+        self, model: Model, mean: Vector, sd: Vector, costs: Vector, *, most: float
     ) -> Vector:
         """What each candidate promises.
 
@@ -153,22 +155,22 @@ class Guide:
             mean: of each candidate.
             sd: of each candidate.
             costs: of each, on the scale that counts; not looked at without a reference.
+            most: greatest cost that counts, on the same scale.
         """
         tried = model.tried()
         if self.reference is None:
             return expected_improvement(mean, sd, float(tried.max()))
         kept = np.array([each.is_finished for each in model.evidence.seen])
         kept |= not kept.any()  # none is finished yet: the front of short runs
-        gain, limit = self.reference.gain, self.reference.cost
+        gain = self.reference.gain
         least = tried.min() if gain is None else model.scale.z(np.array([gain]))[0]
-        most = costs.max() if limit is None else self._scaled(np.array([limit]))[0]
         return expected_hypervolume_improvement(
             mean,
             sd,
             costs,
             front_costs=self._spent(model.evidence.seen)[kept],
             front_gains=tried[kept],
-            reference=(float(most), float(least)),
+            reference=(most, float(least)),
         )
 
     def _costs_of(self, block: Block, model: Model) -> Vector:
@@ -180,37 +182,42 @@ class Guide:
         spent = self._spent(model.evidence.seen)
         return self.modeller.cost(model, spent, block.matrix)
 
-    def _found_out(
-        self,
-        model: Model,
-        block: Block,
-        known: tuple[Vector, Vector, Vector],
-        order: Sequence[int],
-        history: History,
-    ) -> Sequence[int]:
-        """The first of the order, put in order again by costs that were found out."""
+    def _listed(
+        self, block: Block, order: Sequence[int], history: History
+    ) -> NDArray[np.intp]:
+        """The first unseen candidates in order, of which the cost is found out."""
         seen, identity = history.identities, self.pool.knowledge.identity_of
-        unseen = [i for i in order if identity(block.points[i].params) not in seen]
-        listed = np.array(unseen[: self.settings.shortlist], dtype=int)
-        if not len(listed):
-            return order
-        params = [block.points[place].params for place in listed]
-        costs = self._scaled(np.array([self._cost(each) for each in params]))
-        mean, sd, chance = (each[listed] for each in known)
-        value = self._acquisition(model, mean, sd, costs) * chance
-        return [int(place) for place in listed[np.lexsort((-mean, -value))]]
+        unseen = (i for i in order if identity(block.points[i].params) not in seen)
+        return np.array([*islice(unseen, self.settings.shortlist)], dtype=np.intp)
+
+    def _most(self, costs: Vector) -> float:
+        """Greatest cost that counts: the reference's, or of the candidates."""
+        if self.reference is None:
+            return np.inf
+        limit = self.reference.cost
+        known = costs if limit is None else self._scaled(np.array([limit]))
+        return float(known.max())
 
     def _spent(self, seen: Iterable[Seen]) -> Vector:
         """Costs of trials on the scale that counts."""
         return self._scaled(np.array([self._cost(e.point.params) for e in seen]))
 
     def _cost(self, params: dict[str, object]) -> float:
-        cost = self.pool.knowledge.cost
+        """Cost of a point that was tried or listed: found out once."""
+        cost, name = self.pool.knowledge.cost, self.pool.knowledge.identity_of(params)
         assert cost is not None
-        return cost(params)
+        if name not in self._costs:
+            self._costs[name] = cost(params)
+        return self._costs[name]
 
     def _scaled(self, costs: Vector) -> Vector:
         assert self.reference is not None
+        bad = costs[~(costs > 0)]
+        if self.reference.log and bad.size:
+            raise ValueError(
+                "Cost.function must give a cost above 0 where its logarithm counts,"
+                f" but got {bad[0]:g}; give log=False."
+            )
         return np.log(costs) if self.reference.log else costs
 
     def _is_confirming(self, history: History) -> bool:
@@ -283,15 +290,14 @@ def guide_of(
     settings: Settings,
     *,
     seed: int,
+    modeller: Modeller,
     reference: Reference | None = None,
-    prior: Prior | None = None,
     strict: bool = True,
 ) -> Guide:
-    """A guide with a pool and a model of its own."""
-    encoder = Encoder(settings.choices)
+    """A guide with a pool of its own."""
     slow = reference is not None and reference.slow
-    pool = Pool(space, knowledge, encoder, seed, settings.pool, costed=not slow)
-    modeller = Modeller(encoder, settings.refit, prior)
+    encoder, size = modeller.encoder, settings.pool
+    pool = Pool(space, knowledge, encoder, seed, size, costed=not slow)
     return Guide(pool, modeller, settings, reference, strict)
 
 

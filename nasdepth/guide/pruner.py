@@ -1,17 +1,22 @@
-"""Many short runs, few long ones: the pruner of a guide that confirms."""
+"""Pruners beside a guide: many short runs, and fronts."""
+
+from collections.abc import Callable
 
 import optuna
 from optuna.pruners import BasePruner
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from nasdepth.guide.draws import Params
 from nasdepth.guide.history import ATTRIBUTE
 
 
 class ShortRuns(BasePruner):
     """Ends every trial after a number of steps, unless the guide wants it finished.
 
-    Beside `GuidedSampler(short=step)`, which finishes the most promising of the short
-    runs. They end as pruned trials, so that no best value mixes lengths.
+    Beside `GuidedSampler(settings=Settings(short=step))`, which finishes the most
+    promising of the short runs. They end as pruned trials, so that no best value mixes
+    lengths.
 
     Args:
         step: at which a short run ends.
@@ -30,3 +35,32 @@ class ShortRuns(BasePruner):
             return False  # enqueued by someone, or chosen to be finished
         last = trial.last_step
         return last is not None and last >= self._step
+
+
+class KeepFront(BasePruner):
+    """Another pruner that spares what no cheaper trial beats at its step.
+
+    Beside `GuidedSampler(cost=...)`: a pruner that looks at the response alone would
+    end every cheap trial.
+
+    Args:
+        pruner: that proposes whom to end.
+        cost: parameters → cost, as the sampler knows it.
+    """
+
+    def __init__(self, pruner: BasePruner, cost: Callable[[Params], float]) -> None:
+        self._pruner, self._cost = pruner, cost
+
+    def prune(self, study: "optuna.Study", trial: FrozenTrial) -> bool:
+        """Whether the other pruner ends a trial that is beaten in both."""
+        step = trial.last_step
+        if step is None or not self._pruner.prune(study, trial):
+            return False
+        sign = -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
+        own, price = sign * trial.intermediate_values[step], self._cost(trial.params)
+        return any(
+            sign * other.intermediate_values[step] >= own
+            and self._cost(other.params) <= price
+            for other in study.get_trials(deepcopy=False)
+            if other.number != trial.number and step in other.intermediate_values
+        )

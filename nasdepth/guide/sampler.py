@@ -27,9 +27,10 @@ from nasdepth.guide.draws import (
     fixed,
     holds,
 )
-from nasdepth.guide.encoding import Point
+from nasdepth.guide.encoding import Encoder, Point
 from nasdepth.guide.history import ATTRIBUTE, History, history_of
 from nasdepth.guide.inferred import inferred
+from nasdepth.guide.model import Modeller
 from nasdepth.guide.pool import Given, Knowledge
 from nasdepth.guide.proposal import Guide, guide_of
 from nasdepth.guide.settings import Proposal, Reference, Settings
@@ -37,6 +38,8 @@ from nasdepth.guide.transfer import Prior
 
 _log = logging.getLogger(__name__)
 _INDEPENDENT: Final = 14
+#: proposals for one trial, where workers propose the same at once
+_ATTEMPTS: Final = 3
 SpaceLike: TypeAlias = DefineByRun | Mapping[str, BaseDistribution] | Space
 
 
@@ -127,7 +130,10 @@ class GuidedSampler(BaseSampler):
         self._study = ""
         self._guide: Guide | None = None
         self._planned: dict[int, Proposal] = {}
-        self._known: dict[int, tuple[Point, Hashable]] = {}
+        # a trial by its number and start: another study may have the same name
+        self._known: dict[tuple[int, Any], tuple[Point, Hashable]] = {}
+        self._wholes: set[frozenset[str]] = set()
+        self._changed: set[Hashable] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the lock, which cannot be pickled."""
@@ -168,7 +174,9 @@ class GuidedSampler(BaseSampler):
                 found = own.propose(self._history(study, trial), trial.number)
                 return dict(found.point.params)
         known = proposal.point.params if proposal else {}
-        # another sampler may have taken some of them for itself
+        if not known.keys() <= search_space.keys():
+            # another sampler took some: the point proposed would be proposed again
+            self._changed.add(self._knowledge.identity_of(known))
         return {name: known[name] for name in search_space if name in known}
 
     def sample_independent(
@@ -195,7 +203,7 @@ class GuidedSampler(BaseSampler):
         """End a study whose space is used up, before a trial finds nothing."""
         with self._lock:
             self._planned.pop(trial.number, None)
-            if self._space is None:
+            if self._space is None or len(study.directions) > 1:
                 return
             guide = self._guide_on(study, self._space)
             history = self._history(study, None)
@@ -220,13 +228,29 @@ class GuidedSampler(BaseSampler):
         if space is None:
             return None
         guide = self._guide_on(study, space)
-        proposal = guide.propose(self._history(study, trial), trial.number)
-        self._planned[trial.number] = proposal
-        sign = _sign(study)
-        study._storage.set_trial_user_attr(
-            trial._trial_id, ATTRIBUTE, proposal.told(sign)
-        )
+        for _ in range(_ATTEMPTS):
+            history = self._history(study, trial)
+            proposal = guide.propose(history, trial.number)
+            self._planned[trial.number] = proposal
+            study._storage.set_trial_user_attr(
+                trial._trial_id, ATTRIBUTE, proposal.told(_sign(study))
+            )
+            name = self._knowledge.identity_of(proposal.point.params)
+            told = not guide.strict or name in history.identities
+            if told or not self._is_taken(study, trial.number, name):
+                break
         return proposal
+
+    def _is_taken(self, study: optuna.Study, number: int, name: Hashable) -> bool:
+        """Whether an earlier trial that runs elsewhere was proposed the same just now.
+
+        Of two that were proposed the same at once the later one gives way.
+        """
+        open_ = study.get_trials(
+            deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)
+        )
+        known = (self._read(trial) for trial in open_ if trial.number < number)
+        return any(found is not None and found[1] == name for found in known)
 
     def _guide_on(self, study: optuna.Study, space: Space) -> Guide:
         """The guide of a study's space: kept while both stay the same."""
@@ -239,10 +263,15 @@ class GuidedSampler(BaseSampler):
                 self._settings,
                 seed=self._seed,
                 reference=self._signed_reference(study),
-                prior=self._prior,
+                # what was learnt and said holds when an inferred space grows
+                modeller=self._guide.modeller if self._guide else self._modeller(),
                 strict=space is self._space,
             )
         return self._guide
+
+    def _modeller(self) -> Modeller:
+        settings = self._settings
+        return Modeller(Encoder(settings.choices), settings.refit, self._prior)
 
     def _signed_reference(self, study: optuna.Study) -> Reference | None:
         own = self._reference
@@ -251,42 +280,66 @@ class GuidedSampler(BaseSampler):
         return replace(own, gain=_sign(study) * own.gain)
 
     def _history(self, study: optuna.Study, trial: FrozenTrial | None) -> History:
-        return history_of(
+        history = history_of(
             study.get_trials(deepcopy=False),
             self._read,
             sign=_sign(study),
             without=None if trial is None else trial.number,
         )
+        return replace(history, failed=history.failed | self._changed)
 
     def _read(self, trial: FrozenTrial) -> tuple[Point, Hashable] | None:
         """Point and identity of a trial; None for one of another space."""
-        if trial.number in self._known:
-            return self._known[trial.number]
+        name = trial.number, trial.datetime_start
+        if name in self._known:
+            return self._known[name]
         point = self._point(trial)
         if point is None:
             return None
         known = point, self._knowledge.identity_of(point.params)
         if trial.state.is_finished():  # until then it may turn out another point
-            self._known[trial.number] = known
+            self._known[name] = known
         return known
 
     def _point(self, trial: FrozenTrial) -> Point | None:
         planned = self._planned.get(trial.number)
         if planned is not None:
             return planned.point
-        params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        if self._space is None:
-            laws = {k: v for k, v in trial.distributions.items() if not v.single()}
-            known = Draw(lambda name, law: params[name])
-            for name, law in laws.items():
-                known.suggest(name, law)
-            return self._knowledge.point(known) if laws else None
-        return _replayed(self._space, trial, params, self._knowledge)
+        draw = self._draw(trial)
+        if draw is None or not draw.params:
+            return None
+        own = _has_result(trial) or ATTRIBUTE in trial.user_attrs
+        if not own and not self._knowledge.is_feasible(draw.params):
+            return None  # enqueued: never proposed, and perhaps not to be measured
+        return self._knowledge.point(draw)
+
+    def _draw(self, trial: FrozenTrial) -> Draw | None:
+        # a trial that runs elsewhere may not have suggested all that it was proposed
+        told = {} if _has_result(trial) else trial.user_attrs.get(ATTRIBUTE, {})
+        given = trial.system_attrs.get("fixed_params", {})
+        params = {**told.get("params", {}), **given, **trial.params}
+        if isinstance(self._space, FunctionSpace):
+            return _replayed(self._space, params)
+        if not self._is_whole(trial):
+            return None
+        draw = Draw(lambda name, law: params[name])
+        for name, law in trial.distributions.items():
+            if self._space is not None or not law.single():
+                draw.suggest(name, law)
+        return draw
+
+    def _is_whole(self, trial: FrozenTrial) -> bool:
+        """Whether a trial has suggested all it will, as far as others tell."""
+        names = frozenset(trial.distributions)
+        if _has_result(trial):
+            self._wholes.add(names)
+        return names in self._wholes
 
     def _forget(self, study: str) -> None:
         """Nothing known of a study is known of another."""
         self._study, self._guide = study, None
         self._planned, self._known = {}, {}
+        self._wholes, self._changed = set(), set()
 
 
 def _space_of(space: SpaceLike) -> Space:
@@ -302,23 +355,18 @@ def _space_of(space: SpaceLike) -> Space:
     )
 
 
-def _replayed(
-    space: Space, trial: FrozenTrial, params: Params, knowledge: Knowledge
-) -> Point | None:
-    """The point of a trial, where its parameters are those of the space."""
-    if not isinstance(space, FunctionSpace):
-        draw = Draw(lambda name, law: params[name])
-        for name, law in trial.distributions.items():
-            draw.suggest(name, law)
-        return knowledge.point(draw) if draw.params else None
+def _replayed(space: FunctionSpace, params: Params) -> Draw | None:
+    """The draw of a trial's parameters, where they are those of the space."""
     try:
         draw = drawn(space.function, lambda name, law: params[name])
     except KeyError:
         return None
-    fits = all(
-        holds(law, draw.params[name]) for name, law in draw.distributions.items()
-    )
-    return knowledge.point(draw) if fits else None
+    laws = draw.distributions
+    return draw if all(holds(laws[n], draw.params[n]) for n in laws) else None
+
+
+def _has_result(trial: FrozenTrial) -> bool:
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def _corner(cost: Cost) -> Reference:

@@ -24,7 +24,7 @@ class Settings:
         shortlist: candidates whose cost is found out, where finding out is slow.
     """
 
-    start: int = 10
+    start: int = 5
     design: int = 500
     spread: bool = True
     pool: int = 2000
@@ -94,6 +94,7 @@ class Proposal:
         """What a trial keeps of it; the mean in the objective's own direction."""
         return {
             "origin": self.origin,
+            "params": dict(self.point.params),
             "mean": None if self.mean is None else sign * self.mean,
             "sd": self.sd,
             "n": self.n,

@@ -5,40 +5,23 @@ import tomllib
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
 
-from nasdepth.architecture.ops import ACTIVATIONS
 from nasdepth.architecture.registry import unknown
-from nasdepth.architecture.spec import FAMILIES, NORMS
 from nasdepth.evidence.observations import RECORDED
 from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.measures.catalogue import CATALOGUE
+from nasdepth.search.space_config import Section, SpaceConfig
 from nasdepth.training.data import DataConfig
 from nasdepth.training.recipe import TrainingConfig
 
-#: what a stage of the space may be: family, block
-TOPOLOGIES: Final[Mapping[str, tuple[str, str]]] = {
-    "plain": ("plain", "conv"),
-    "residual": ("residual", "conv"),
-    "bottleneck": ("residual", "bottleneck"),
-    "inverted": ("residual", "inverted"),
-    "parallel": ("parallel", "conv"),
-    "inception": ("inception", "inception"),
-    "dense": ("dense", "conv"),
-    "dense_bottleneck": ("dense", "bottleneck"),
-    "cell": ("cell", "conv"),
-    "cell_bottleneck": ("cell", "bottleneck"),
-    "cell_depthwise": ("cell", "depthwise"),
-}
 #: what pydantic calls a key that is unknown
 _FOREIGN: Final = ("extra_forbidden", "unexpected_keyword_argument")
 #: keys younger than the first studies, at their defaults
@@ -51,44 +34,6 @@ _YOUNGER: Final[Mapping[str, Any]] = {
 LATENCY: Final = "latency"
 #: costs known from the graph
 COSTS: Final = tuple(name for name, row in CATALOGUE.items() if row.cost)
-#: growths of dense stages are multiples of it above the least
-GROWTH_STEP: Final = 4
-
-
-def _ordered(bounds: tuple[int, int]) -> tuple[int, int]:
-    if not 0 <= bounds[0] <= bounds[1]:
-        raise ValueError(f"must be [low, high] with 0 <= low <= high, but got {bounds}")
-    return bounds
-
-
-def _positive(bounds: tuple[int, int]) -> tuple[int, int]:
-    if bounds[0] < 1:
-        raise ValueError(f"must start at 1 or above, but got {bounds}")
-    return bounds
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not values or len(set(values)) < len(values):
-        raise ValueError(f"must hold distinct values, at least one, but got {values}")
-    return values
-
-
-def _all_positive(values: tuple[int, ...]) -> tuple[int, ...]:
-    if any(value < 1 for value in values):
-        raise ValueError(f"must hold positive numbers, but got {values}")
-    return values
-
-
-def _odd(values: tuple[int, ...]) -> tuple[int, ...]:
-    if any(value % 2 == 0 for value in values):
-        raise ValueError(f"must hold odd numbers, but got {values}")
-    return values
-
-
-def _strides(values: tuple[int, ...]) -> tuple[int, ...]:
-    if not set(values) <= {1, 2}:
-        raise ValueError(f"must hold 1 or 2, but got {values}")
-    return values
 
 
 def _objectives(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -128,90 +73,7 @@ def _measured(plan: Preregistration) -> Preregistration:
     return plan
 
 
-def _known(choices: tuple[str, ...], kind: str) -> AfterValidator:
-    def check(values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            if value not in choices:
-                raise ValueError(unknown(kind, value, choices))
-        return values
-
-    return AfterValidator(check)
-
-
-Range: TypeAlias = Annotated[
-    tuple[int, int], AfterValidator(_ordered), AfterValidator(_positive)
-]
-Names: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_distinct)]
-Numbers: TypeAlias = Annotated[
-    tuple[int, ...], AfterValidator(_distinct), AfterValidator(_all_positive)
-]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class SpaceConfig(_Section):
-    """What may be sampled; a range is [low, high], both included.
-
-    Attributes:
-        stages: number of stages; every one but the first halves the map.
-        depth: blocks per stage.
-        width: output channels of a stage.
-        width_step: widths are multiples of it.
-        growth: channels that a dense layer adds.
-        topologies: keys of `TOPOLOGIES`.
-        kernel: sides of the spatial convolutions.
-        branches: of an Inception stage.
-        links: channels t that a layer of a cell draws.
-        expansion: of inverted residual blocks.
-        dropped: whether blocks of residual stages may lose their identity shortcut.
-        mixed: whether the stages of one network may differ in topology.
-        stem: channels of the first convolution.
-        stem_stride: of the first convolution; 2 halves every map.
-        activation: choices.
-        norm: choices.
-        links_seed: of the long-range links' draw.
-    """
-
-    stages: Range = (2, 3)
-    depth: Range = (1, 4)
-    width: Range = (16, 64)
-    width_step: int = Field(8, ge=1)
-    growth: Range = (8, 24)
-    topologies: Annotated[Names, _known(tuple(TOPOLOGIES), "topology")] = tuple(
-        TOPOLOGIES
-    )
-    kernel: Annotated[Numbers, AfterValidator(_odd)] = (3,)
-    branches: Range = (2, 4)
-    links: Range = (1, 48)
-    expansion: Numbers = (2, 4)
-    dropped: bool = False
-    mixed: bool = True
-    stem: Numbers = (16,)
-    stem_stride: Annotated[Numbers, AfterValidator(_strides)] = (1,)
-    activation: Annotated[Names, _known(ACTIVATIONS, "activation")] = ("relu",)
-    norm: Annotated[Names, _known(NORMS, "norm")] = ("batch",)
-    links_seed: int = Field(0, ge=0)
-
-    @property
-    def droppable(self) -> tuple[str, ...]:
-        """Topologies whose blocks may lose their shortcut."""
-        kinds = ((name, TOPOLOGIES[name][0]) for name in self.topologies)
-        return tuple(name for name, family in kinds if FAMILIES[family].droppable)
-
-    @model_validator(mode="after")
-    def _whole_steps(self) -> Self:
-        for name, step in (("width", self.width_step), ("growth", GROWTH_STEP)):
-            low, high = getattr(self, name)
-            if (high - low) % step:
-                raise ValueError(
-                    f"{name} must span a multiple of {step}, but got {[low, high]}"
-                )
-        return self
-
-
-class BudgetConfig(_Section):
+class BudgetConfig(Section):
     """Greatest cost of a candidate; None sets no limit.
 
     Attributes:
@@ -229,7 +91,7 @@ class BudgetConfig(_Section):
         return {k: v for k, v in self.model_dump().items() if v is not None}
 
 
-class ScreenConfig(_Section):
+class ScreenConfig(Section):
     """The training-free stage.
 
     Attributes:
@@ -240,13 +102,12 @@ class ScreenConfig(_Section):
 
     pool: int = Field(64, ge=1)
     neighbours: float = Field(0.5, ge=0, le=1)
-    weights: Annotated[dict[str, float], AfterValidator(_measures)] = {
-        "effective_depth": 1.0,
-        "nn_mass": 1.0,
-    }
+    weights: Annotated[dict[str, float], AfterValidator(_measures)] = Field(
+        default_factory=lambda: {"effective_depth": 1.0, "nn_mass": 1.0}
+    )
 
 
-class DesignConfig(_Section):
+class DesignConfig(Section):
     """The unselected arm: architectures spread over the space, trained to the end.
 
     Attributes:
@@ -258,7 +119,7 @@ class DesignConfig(_Section):
     candidates: int = Field(25, ge=1)
 
 
-class GuideConfig(_Section):
+class GuideConfig(Section):
     """The sampler "guided": see docs/search.md.
 
     Attributes:
@@ -267,11 +128,11 @@ class GuideConfig(_Section):
         pool: feasible candidates that the model compares for each trial.
     """
 
-    start: int = Field(10, ge=2)
+    start: int = Field(5, ge=2)
     pool: int = Field(2000, ge=10)
 
 
-class PrunerConfig(_Section):
+class PrunerConfig(Section):
     """Which trainings end early.
 
     Attributes:
@@ -290,7 +151,7 @@ class PrunerConfig(_Section):
     confirm: int = Field(10, ge=2)
 
 
-class SearchConfig(_Section):
+class SearchConfig(Section):
     """How the study runs.
 
     Attributes:
@@ -338,7 +199,7 @@ class SearchConfig(_Section):
         return self
 
 
-class StudyConfig(_Section):
+class StudyConfig(Section):
     """All that defines a study; `name` defaults to the file's stem."""
 
     name: str = Field("", max_length=200)
@@ -413,7 +274,7 @@ class StudyConfig(_Section):
         return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-class _PlanFile(_Section):
+class _PlanFile(Section):
     """The part of a TOML file that `load_plan` reads."""
 
     preregistration: Preregistration

@@ -1,5 +1,6 @@
 """The guide on a study's own space: what is known of its architectures."""
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
@@ -26,6 +27,7 @@ from nasdepth.search.config import LATENCY, StudyConfig
 from nasdepth.search.screen import Screened
 from nasdepth.search.space import Space
 from nasdepth.search.storage import load_study, records
+from nasdepth.training.device import is_out_of_memory
 
 #: points of which architecture and measures are kept
 _KEPT: Final = 8192
@@ -86,8 +88,13 @@ class Sight:
         return measures[self._cost] or 0.0
 
     def latency(self, architecture: Architecture) -> float:
-        """Seconds of one image on the study's device, timed once a network."""
-        timed = latency(architecture, device=self._device, threads=self._threads)
+        """Seconds of one image on the study's device; infinite where memory ends."""
+        try:
+            timed = latency(architecture, device=self._device, threads=self._threads)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                return math.inf
+            raise
         return timed.median
 
     def candidate(self, params: Params, origin: str) -> Candidate:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nasdepth.architecture.spec import Architecture
 from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.search.candidates import Candidate, Sieve, feasible
-from nasdepth.search.config import TOPOLOGIES, StudyConfig
+from nasdepth.search.config import StudyConfig
 from nasdepth.search.design import (
     Attainable,
     attainable,
@@ -26,6 +26,7 @@ from nasdepth.search.design import (
 )
 from nasdepth.search.siblings import Known, as_candidate, backbone, with_siblings
 from nasdepth.search.space import Space
+from nasdepth.search.space_config import TOPOLOGIES
 from nasdepth.statistics.power import (
     Needed,
     Power,

@@ -20,7 +20,7 @@ from nasdepth.architecture.spec import (
     Stem,
 )
 from nasdepth.guide.draws import Draw, Params, Suggest, drawn, perturbed
-from nasdepth.search.config import GROWTH_STEP, TOPOLOGIES, SpaceConfig
+from nasdepth.search.space_config import GROWTH_STEP, TOPOLOGIES, SpaceConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The run: a study made or resumed, and the objective that trains its networks."""
 
 import logging
+import math
 import os
 import tempfile
 import time
@@ -23,7 +24,7 @@ from nasdepth import __version__
 from nasdepth.architecture.spec import Architecture
 from nasdepth.evidence.records import TrialRecord
 from nasdepth.guide.draws import Draw, NoCandidate
-from nasdepth.guide.pruner import ShortRuns
+from nasdepth.guide.pruner import KeepFront, ShortRuns
 from nasdepth.network.build import build
 from nasdepth.search.candidates import Sieve
 from nasdepth.search.config import LATENCY, StudyConfig
@@ -150,7 +151,7 @@ def work(study: optuna.Study, worker: Worker) -> None:
     space = space_of(config, worker.dataset)
     sampler = _sampler(study, worker, space)
     study.sampler = sampler
-    study.pruner = _pruner(config)
+    study.pruner = _pruner(config, sampler)
     if _is_finished(study, worker):
         return
     objective = _Objective(worker, space, sampler)
@@ -175,14 +176,17 @@ def _sampler(
     return StudyGuide(config, space, prior=prior, device=worker.device)
 
 
-def _pruner(config: StudyConfig) -> BasePruner:
+def _pruner(config: StudyConfig, sampler: StudyGuide | ScreenSampler) -> BasePruner:
     if config.pruner.kind == "short":
         return ShortRuns(config.first_rung)
-    return SuccessiveHalvingPruner(
+    halving = SuccessiveHalvingPruner(
         min_resource=config.first_rung,
         reduction_factor=config.pruner.factor,
         min_early_stopping_rate=0,
     )
+    if isinstance(sampler, StudyGuide) and config.search.cost is not None:
+        return KeepFront(halving, sampler.sight.cost)
+    return halving
 
 
 def progress(study: optuna.Study) -> dict[TrialState, int]:
@@ -271,7 +275,8 @@ class _Objective:
             self._worker.config.search.cost == LATENCY
         ):
             seconds = self._sampler.sight.cost(trial.params)
-            network["measures"] = {**network["measures"], LATENCY: seconds}
+            if math.isfinite(seconds):
+                network["measures"] = {**network["measures"], LATENCY: seconds}
         trial.set_user_attr("network", network)
 
     def _fit(self, trial: Trial, module: torch.nn.Module, seed: int) -> Fit:

@@ -34,14 +34,6 @@ stem_stride = {stem_stride}
 params = 300_000
 macs = {macs:_}
 
-[screen]
-# candidates scored without training for each one that is trained
-pool = 32
-
-[screen.weights]
-effective_depth = 1.0
-nn_mass = 1.0
-
 [design]
 # trials of the unselected arm: what the regression may be run on
 trials = 8
@@ -51,6 +43,11 @@ epochs = {epochs}
 batch_size = {batch}
 
 [search]
+# a regression on the study's own results leads; also: "tpe", "nsgaii", "gp", "random",
+# "qmc", "evolution"
+sampler = "guided"
+# with a cost, known before training, the search is for a Pareto front
+objectives = ["accuracy"]  # or ["accuracy", "macs"], "params", "peak_memory", "latency"
 # total of finished trials; more time, more trials
 n_trials = 40
 seed = 0

@@ -180,6 +180,13 @@ def test_cells_of_wires_compose_too(cell: tuple[str, ...]) -> None:
     _check_composition(cell, "cifar10")
 
 
+@pytest.mark.parametrize("operation", ["avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3"])
+def test_cells_of_one_operation_and_wires_compose_too(operation: str) -> None:
+    wires = ("skip_connect", "skip_connect", "skip_connect", "none", "none")
+
+    _check_composition((*wires, operation), "cifar10")
+
+
 def _check_composition(cell: tuple[str, ...], name: str) -> None:
     cell, about = live(cell), DATA_SETS[name]
     if cell == DEAD:

@@ -7,8 +7,9 @@ import pytest
 
 from nasdepth.evidence.preregistration import Preregistration
 from nasdepth.evidence.records import read_csv
-from nasdepth.search.config import TOPOLOGIES, StudyConfig, load_config, load_plan
+from nasdepth.search.config import StudyConfig, load_config, load_plan
 from nasdepth.search.screen import SAMPLERS
+from nasdepth.search.space_config import TOPOLOGIES
 
 STUDIES = Path(__file__).parents[2] / "studies"
 DIGITS = '[data]\nname = "digits"\n'

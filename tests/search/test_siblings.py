@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nasdepth.architecture.spec import FAMILIES, Architecture, Stage, Stem
 from nasdepth.guide.draws import Draw, draw_random
 from nasdepth.search.candidates import Sieve, feasible
-from nasdepth.search.config import TOPOLOGIES, SpaceConfig, StudyConfig
+from nasdepth.search.config import StudyConfig
 from nasdepth.search.siblings import (
     Sibling,
     as_candidate,
@@ -20,6 +20,7 @@ from nasdepth.search.siblings import (
     with_siblings,
 )
 from nasdepth.search.space import Space
+from nasdepth.search.space_config import TOPOLOGIES, SpaceConfig
 from nasdepth.search.study import open_study
 
 RESIDUAL = {"topologies": ["residual", "bottleneck", "plain"], "dropped": True}

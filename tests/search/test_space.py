@@ -12,8 +12,8 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.spec import Architecture
 from nasdepth.guide.draws import Draw, at_quantile, draw_random
-from nasdepth.search.config import GROWTH_STEP, TOPOLOGIES, SpaceConfig
 from nasdepth.search.space import Space
+from nasdepth.search.space_config import GROWTH_STEP, TOPOLOGIES, SpaceConfig
 
 SEEDS = st.integers(0, 2**32 - 1)
 

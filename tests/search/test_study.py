@@ -282,7 +282,7 @@ def test_interrupted_study_resumes_with_the_same_network(bench, finished):
     ("sampler", "step"),
     [
         ("tpe", "nasdepth.search.screen.score"),
-        ("guided", "nasdepth.search.guided.Sight.feasible"),
+        ("guided", "nasdepth.guide.proposal.Guide.propose"),
     ],
 )
 def test_interruption_while_choosing_leaves_nothing_behind(
