@@ -34,6 +34,7 @@ _PUBLIC = {
     "Cost": "nasdepth.guide.sampler",
     "Prior": "nasdepth.guide.transfer",
     "ShortRuns": "nasdepth.guide.pruner",
+    "KeepFront": "nasdepth.guide.pruner",
 }
 __all__ = ["__version__", *sorted(_PUBLIC)]
 

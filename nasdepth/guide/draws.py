@@ -79,7 +79,11 @@ class Draw:
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """One of the choices."""
         kinds = tuple(map(type, choices))  # 1, 1.0 and True are equal
-        return self.suggest(name, _categorical(tuple(choices), kinds))
+        try:
+            law = _categorical(tuple(choices), kinds)
+        except TypeError:  # Optuna warns of choices that have no hash
+            law = CategoricalDistribution(choices)
+        return self.suggest(name, law)
 
     def suggest(self, name: str, distribution: BaseDistribution) -> Any:
         """A value of the distribution; the same at every call with one name."""
@@ -109,6 +113,10 @@ class Space(Protocol):
         ...
 
 
+#: what a user may give as a space
+SpaceLike: TypeAlias = DefineByRun | Mapping[str, BaseDistribution] | Space
+
+
 @dataclass(frozen=True, slots=True)
 class FunctionSpace:
     """The space of a function that suggests."""
@@ -132,6 +140,20 @@ def fixed(distributions: Distributions) -> DefineByRun:
             draw.suggest(name, distribution)
 
     return space
+
+
+def space_of(space: SpaceLike) -> Space:
+    """A space as a user gives it: a function, distributions by name, or a space."""
+    if isinstance(space, Mapping):
+        return FunctionSpace(fixed(dict(space)))
+    if isinstance(space, Space):
+        return space
+    if callable(space):
+        return FunctionSpace(space)
+    raise ValueError(
+        "GuidedSampler: space must be a function of a trial, distributions by name or"
+        f" an object with sample and perturb, but got {space!r}."
+    )
 
 
 def draw_random(generator: np.random.Generator) -> Chooser:
@@ -197,7 +219,7 @@ def perturbed(
 
     def choose(name: str, distribution: BaseDistribution) -> Any:
         if name == changed:
-            return _other(fresh, name, distribution, old.params[name])
+            return _other(generator, name, distribution, old.params[name])
         return keep(name, distribution)
 
     return drawn(space, choose)
@@ -224,7 +246,15 @@ def _categorical(
     return CategoricalDistribution(choices)
 
 
-def _other(fresh: Chooser, name: str, distribution: BaseDistribution, old: Any) -> Any:
+def _other(
+    generator: np.random.Generator, name: str, distribution: BaseDistribution, old: Any
+) -> Any:
+    """Another value; of choices one at another place, since 1 and True are equal."""
+    if isinstance(distribution, CategoricalDistribution):
+        choices = distribution.choices
+        rest = [place for place in range(len(choices)) if place != choices.index(old)]
+        return choices[rest[int(generator.integers(len(rest)))]]
+    fresh = draw_random(generator)
     value = fresh(name, distribution)
     while value == old:
         value = fresh(name, distribution)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,33 @@ from nasdepth.guide.fidelity import LEAST, FinalScale, final_scale
 Vector: TypeAlias = NDArray[np.float64]
 #: user attribute in which the guide tells of a trial
 ATTRIBUTE: Final = "guide"
+
+
+class Response(Protocol):
+    """The scale of the objective on which the model works."""
+
+    def __call__(self, value: float) -> float:
+        """A value on the scale; larger is better."""
+        ...
+
+    def back(self, mean: float, sd: float) -> tuple[float, float]:
+        """Mean and standard deviation in the objective's unit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The objective itself, or its negative where less is better."""
+
+    sign: float
+
+    def __call__(self, value: float) -> float:
+        """A value; larger is better."""
+        return self.sign * value
+
+    def back(self, mean: float, sd: float) -> tuple[float, float]:
+        """Mean and standard deviation in the objective's unit."""
+        return self.sign * mean, sd
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +120,15 @@ class History:
         """Short ones whose architecture is neither finished nor running."""
         done = {e.identity for e in (*self.finished, *self.running, *self.infeasible)}
         short = {e.identity: e for e in self.seen if e.is_short}
-        return tuple(each for name, each in short.items() if name not in done)
+        left = done | self.failed
+        return tuple(each for name, each in short.items() if name not in left)
 
 
 def history_of(
     trials: Sequence[FrozenTrial],
     read: Callable[[FrozenTrial], tuple[Point, Hashable] | None],
     *,
-    sign: float,
+    response: Response,
     without: int | None = None,
 ) -> History:
     """The trials that count.
@@ -108,7 +136,7 @@ def history_of(
     Args:
         trials: of the study.
         read: a trial's point and identity; None for one of another space.
-        sign: -1 where less is better.
+        response: scale of the results.
         without: number of the trial that is being proposed.
     """
     found = []
@@ -118,17 +146,19 @@ def history_of(
         if known is not None and trial.state == TrialState.FAIL:
             failures[known[1]] += 1
         elif known is not None:
-            found.append(_seen(trial, *known, sign))
+            found.append(_seen(trial, *known, response))
     again = frozenset(name for name, count in failures.items() if count > 1)
     return History(tuple(found), again)
 
 
-def _seen(trial: FrozenTrial, point: Point, identity: Hashable, sign: float) -> Seen:
+def _seen(
+    trial: FrozenTrial, point: Point, identity: Hashable, response: Response
+) -> Seen:
     value = None
     if trial.state == TrialState.COMPLETE and trial.value is not None:
-        value = sign * trial.value
+        value = response(trial.value)
     curve = {
-        step: sign * result
+        step: response(result)
         for step, result in sorted(trial.intermediate_values.items())
         if np.isfinite(result)
     }

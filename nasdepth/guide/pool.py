@@ -53,7 +53,10 @@ class Knowledge:
         """The user's, or the parameters themselves."""
         if self.identity is not None:
             return self.identity(params)
-        return frozenset(params.items())
+        try:
+            return frozenset(params.items())
+        except TypeError:  # a choice that has no hash
+            return frozenset((name, repr(value)) for name, value in params.items())
 
     def _features(self, params: Params) -> Features:
         if self.features is None:

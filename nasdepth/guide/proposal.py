@@ -21,6 +21,8 @@ from nasdepth.guide.surrogate import Vector
 #: salts of the generators of a trial, and of the start
 _DRAWS: Final = 12
 _DESIGN: Final = 13
+#: of the range of costs, beyond the dearest candidate
+_MARGIN: Final = 0.1
 
 
 @dataclass(slots=True)  # not frozen: pool and model keep what they have learnt
@@ -63,7 +65,12 @@ class Guide:
             return self._unseen(block, history, generator)
         if self._is_confirming(history):
             return self._confirmed(history, model)
-        return self._best(history, model, block, generator)
+        try:
+            return self._best(history, model, block, generator)
+        except NoCandidate:
+            if self._is_open(history):  # all were tried, not all were finished
+                return self._confirmed(history, model)
+            raise
 
     def has_unseen(self, history: History, number: int) -> bool:
         """Whether a feasible unseen point is left, as far as draws can tell.
@@ -71,7 +78,7 @@ class Guide:
         Nothing is drawn as long as what was drawn before holds an unseen one.
         """
         drawn = [*self.pool.kept(), *([self._design] if self._design else [])]
-        if not drawn:
+        if not drawn or self._is_open(history):
             return True
         try:
             self._unseen(self.pool.joined(drawn), history, self._generator(number))
@@ -160,17 +167,18 @@ class Guide:
         tried = model.tried()
         if self.reference is None:
             return expected_improvement(mean, sd, float(tried.max()))
-        kept = np.array([each.is_finished for each in model.evidence.seen])
-        kept |= not kept.any()  # none is finished yet: the front of short runs
-        gain = self.reference.gain
-        least = tried.min() if gain is None else model.scale.z(np.array([gain]))[0]
+        least, gain = float(tried.min()), self.reference.gain
+        # a result of a finished trial says nothing where short ones are compared
+        if gain is not None and model.evidence.step is None:
+            least = float(model.scale.z(np.array([gain]))[0])
+        # short runs count too: what they promise need not be found again
         return expected_hypervolume_improvement(
             mean,
             sd,
             costs,
-            front_costs=self._spent(model.evidence.seen)[kept],
-            front_gains=tried[kept],
-            reference=(most, float(least)),
+            front_costs=self._spent(model.evidence.seen),
+            front_gains=tried,
+            reference=(most, least),
         )
 
     def _costs_of(self, block: Block, model: Model) -> Vector:
@@ -191,12 +199,13 @@ class Guide:
         return np.array([*islice(unseen, self.settings.shortlist)], dtype=np.intp)
 
     def _most(self, costs: Vector) -> float:
-        """Greatest cost that counts: the reference's, or of the candidates."""
+        """Greatest cost that counts: the reference's, or beyond that of candidates."""
         if self.reference is None:
             return np.inf
-        limit = self.reference.cost
-        known = costs if limit is None else self._scaled(np.array([limit]))
-        return float(known.max())
+        if self.reference.cost is not None:
+            return float(self._scaled(np.array([self.reference.cost]))[0])
+        # at the corner itself the dearest candidate could gain nothing
+        return float(costs.max() + _MARGIN * (costs.max() - costs.min()))
 
     def _spent(self, seen: Iterable[Seen]) -> Vector:
         """Costs of trials on the scale that counts."""
@@ -223,17 +232,38 @@ class Guide:
     def _is_confirming(self, history: History) -> bool:
         """Whether it is time to finish the best of the short runs."""
         every = self.settings.confirm
-        due = len(history.seen) % every == every - 1
-        return self.settings.short is not None and due and bool(history.unconfirmed())
+        return len(history.seen) % every == every - 1 and self._is_open(history)
+
+    def _is_open(self, history: History) -> bool:
+        """Whether a short run is left that could be finished."""
+        return self.settings.short is not None and bool(history.unconfirmed())
 
     def _confirmed(self, history: History, model: Model) -> Proposal:
-        """The best short run, to be finished."""
+        """The best short run, to be finished; of a front what adds most to it."""
         chosen = history.unconfirmed()
         points = [each.point for each in chosen]
         mean, sd = model.predict(points, self.pool.encoder.encode(points))
         best = int(np.argmax(mean))
+        if self.reference is not None:
+            best = int(np.argmax(self._additions(history, model, chosen, mean)))
         z = float(mean[best]), float(sd[best])
         return self._told(points[best], "confirm", model, z, full=True)
+
+    def _additions(
+        self, history: History, model: Model, chosen: Sequence[Seen], mean: Vector
+    ) -> Vector:
+        """What each short run would add to the front of the finished ones."""
+        done = np.array([each.is_finished for each in model.evidence.seen])
+        costs, spent = self._spent(chosen), self._spent(model.evidence.seen)
+        tried = model.tried()
+        return expected_hypervolume_improvement(
+            mean,
+            np.zeros(len(mean)),
+            costs,
+            front_costs=spent[done],
+            front_gains=tried[done],
+            reference=(self._most(spent), float(tried.min())),
+        )
 
     def _told(
         self,

@@ -1,11 +1,12 @@
 """Pruners beside a guide: many short runs, and fronts."""
 
+import math
 from collections.abc import Callable
 
 import optuna
 from optuna.pruners import BasePruner
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from nasdepth.guide.draws import Params
 from nasdepth.guide.history import ATTRIBUTE
@@ -58,9 +59,27 @@ class KeepFront(BasePruner):
             return False
         sign = -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
         own, price = sign * trial.intermediate_values[step], self._cost(trial.params)
-        return any(
-            sign * other.intermediate_values[step] >= own
-            and self._cost(other.params) <= price
+        rivals = (
+            other
             for other in study.get_trials(deepcopy=False)
-            if other.number != trial.number and step in other.intermediate_values
+            if other.number != trial.number and _counts(other, step)
         )
+        return math.isnan(own) or any(
+            sign * other.intermediate_values[step] >= own
+            and self._price(other) <= price
+            for other in rivals
+        )
+
+    def _price(self, trial: FrozenTrial) -> float:
+        """Cost of a trial; infinite for one of another space."""
+        try:
+            return self._cost(trial.params)
+        except KeyError:
+            return math.inf
+
+
+def _counts(trial: FrozenTrial, step: int) -> bool:
+    """Whether a trial has a result at a step, and may be tried."""
+    allowed = all(value <= 0 for value in trial.constraints.values())
+    known = step in trial.intermediate_values
+    return known and allowed and trial.state != TrialState.FAIL

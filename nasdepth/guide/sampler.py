@@ -1,11 +1,12 @@
 """The guide as an Optuna sampler."""
 
 import logging
+import math
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from zlib import crc32
 
 import numpy as np
@@ -16,19 +17,20 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasdepth.guide.draws import (
-    DefineByRun,
     Draw,
     FunctionSpace,
     NoCandidate,
     Params,
     Space,
+    SpaceLike,
     at_quantile,
     drawn,
     fixed,
     holds,
+    space_of,
 )
 from nasdepth.guide.encoding import Encoder, Point
-from nasdepth.guide.history import ATTRIBUTE, History, history_of
+from nasdepth.guide.history import ATTRIBUTE, History, Response, Signed, history_of
 from nasdepth.guide.inferred import inferred
 from nasdepth.guide.model import Modeller
 from nasdepth.guide.pool import Given, Knowledge
@@ -40,7 +42,6 @@ _log = logging.getLogger(__name__)
 _INDEPENDENT: Final = 14
 #: proposals for one trial, where workers propose the same at once
 _ATTEMPTS: Final = 3
-SpaceLike: TypeAlias = DefineByRun | Mapping[str, BaseDistribution] | Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class GuidedSampler(BaseSampler):
         cost: for the Pareto front of the objective and a cost.
         prior: another study's results by their features: prior knowledge with a weight
             that is learnt and can be 0.
+        response: scale of the objective on which the model works, where larger must be
+            better; None takes the objective itself.
         seed: of all draws; None draws one.
         settings: how the guide works.
 
@@ -116,14 +119,16 @@ class GuidedSampler(BaseSampler):
         identity: Callable[[Params], Hashable] | None = None,
         cost: Cost | None = None,
         prior: Prior | None = None,
+        response: Response | None = None,
         seed: int | None = None,
         settings: Settings = Settings(),  # noqa: B008 -- a frozen value
     ) -> None:
-        self._space = None if space is None else _space_of(space)
+        self._space = None if space is None else space_of(space)
         function = None if cost is None else cost.function
         self._knowledge = Knowledge(features, feasible, identity, function)
         self._reference = None if cost is None else _corner(cost)
         self._prior = prior
+        self._response = response
         self._seed = _entropy() if seed is None else seed
         self._settings = settings
         self._lock = threading.RLock()
@@ -203,8 +208,11 @@ class GuidedSampler(BaseSampler):
         """End a study whose space is used up, before a trial finds nothing."""
         with self._lock:
             self._planned.pop(trial.number, None)
+            waiting = (TrialState.WAITING,)
             if self._space is None or len(study.directions) > 1:
                 return
+            if study.get_trials(deepcopy=False, states=waiting):
+                return  # what was enqueued is to be run
             guide = self._guide_on(study, self._space)
             history = self._history(study, None)
             if guide.has_unseen(history, trial.number + 1):
@@ -228,29 +236,32 @@ class GuidedSampler(BaseSampler):
         if space is None:
             return None
         guide = self._guide_on(study, space)
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             history = self._history(study, trial)
             proposal = guide.propose(history, trial.number)
             self._planned[trial.number] = proposal
             study._storage.set_trial_user_attr(
-                trial._trial_id, ATTRIBUTE, proposal.told(_sign(study))
+                trial._trial_id, ATTRIBUTE, proposal.told(self._response_of(study).back)
             )
             name = self._knowledge.identity_of(proposal.point.params)
             told = not guide.strict or name in history.identities
-            if told or not self._is_taken(study, trial.number, name):
+            # whoever sees the other gives way; if both did, the later trial
+            below = trial.number if attempt else math.inf
+            if told or not self._is_taken(study, trial.number, name, below=below):
                 break
         return proposal
 
-    def _is_taken(self, study: optuna.Study, number: int, name: Hashable) -> bool:
-        """Whether an earlier trial that runs elsewhere was proposed the same just now.
-
-        Of two that were proposed the same at once the later one gives way.
-        """
-        open_ = study.get_trials(
-            deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)
+    def _is_taken(
+        self, study: optuna.Study, number: int, name: Hashable, *, below: float
+    ) -> bool:
+        """Whether another open trial of a lower number was proposed the same by now."""
+        states = (TrialState.RUNNING, TrialState.WAITING)
+        others = (
+            self._read(trial)
+            for trial in study.get_trials(deepcopy=False, states=states)
+            if trial.number != number and trial.number < below
         )
-        known = (self._read(trial) for trial in open_ if trial.number < number)
-        return any(found is not None and found[1] == name for found in known)
+        return any(found is not None and found[1] == name for found in others)
 
     def _guide_on(self, study: optuna.Study, space: Space) -> Guide:
         """The guide of a study's space: kept while both stay the same."""
@@ -273,17 +284,22 @@ class GuidedSampler(BaseSampler):
         settings = self._settings
         return Modeller(Encoder(settings.choices), settings.refit, self._prior)
 
+    def _response_of(self, study: optuna.Study) -> Response:
+        """The user's scale, or the objective with the sign of its direction."""
+        minimises = study.direction == StudyDirection.MINIMIZE
+        return self._response or Signed(-1.0 if minimises else 1.0)
+
     def _signed_reference(self, study: optuna.Study) -> Reference | None:
         own = self._reference
         if own is None or own.gain is None:
             return own
-        return replace(own, gain=_sign(study) * own.gain)
+        return replace(own, gain=self._response_of(study)(own.gain))
 
     def _history(self, study: optuna.Study, trial: FrozenTrial | None) -> History:
         history = history_of(
             study.get_trials(deepcopy=False),
             self._read,
-            sign=_sign(study),
+            response=self._response_of(study),
             without=None if trial is None else trial.number,
         )
         return replace(history, failed=history.failed | self._changed)
@@ -342,19 +358,6 @@ class GuidedSampler(BaseSampler):
         self._wholes, self._changed = set(), set()
 
 
-def _space_of(space: SpaceLike) -> Space:
-    if isinstance(space, Mapping):
-        return FunctionSpace(fixed(dict(space)))
-    if isinstance(space, Space):
-        return space
-    if callable(space):
-        return FunctionSpace(space)
-    raise ValueError(
-        "GuidedSampler: space must be a function of a trial, distributions by name or"
-        f" an object with sample and perturb, but got {space!r}."
-    )
-
-
 def _replayed(space: FunctionSpace, params: Params) -> Draw | None:
     """The draw of a trial's parameters, where they are those of the space."""
     try:
@@ -381,10 +384,6 @@ def _check_single(study: optuna.Study) -> None:
             f"{len(study.directions)}: give what is known before a trial as"
             " GuidedSampler(cost=...); on the command line --objectives accuracy,macs."
         )
-
-
-def _sign(study: optuna.Study) -> float:
-    return -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
 
 
 def _stop(study: optuna.Study) -> None:

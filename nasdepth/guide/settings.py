@@ -1,5 +1,6 @@
 """How a guide works, and what it proposes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,13 +91,18 @@ class Proposal:
     model: str = ""
     weight: float = 0.0
 
-    def told(self, sign: float) -> dict[str, Any]:
-        """What a trial keeps of it; the mean in the objective's own direction."""
+    def told(
+        self, back: Callable[[float, float], tuple[float, float]]
+    ) -> dict[str, Any]:
+        """What a trial keeps of it; mean and deviation in the objective's unit."""
+        mean: float | None = None
+        sd: float | None = None
+        if self.mean is not None and self.sd is not None:
+            mean, sd = back(self.mean, self.sd)
         return {
             "origin": self.origin,
-            "params": dict(self.point.params),
-            "mean": None if self.mean is None else sign * self.mean,
-            "sd": self.sd,
+            "mean": mean,
+            "sd": sd,
             "n": self.n,
             "full": self.full,
             "model": self.model,

@@ -190,6 +190,8 @@ class SearchConfig(Section):
     @model_validator(mode="after")
     def _guided_alone(self) -> Self:
         """Raises where another sampler is asked for what only the guide does."""
+        if self.reference is not None and self.cost is None:
+            raise ValueError("reference needs a cost among objectives, but got none")
         for name in ("objectives", "reference", "prior_study"):
             default = type(self).model_fields[name].default
             if self.sampler != "guided" and getattr(self, name) != default:

