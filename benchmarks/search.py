@@ -8,7 +8,7 @@ A task is a data set, `@50` for the half of its distinct networks under the medi
 live parameters, `:epochs` for budgets in epochs with 12-epoch trainings. A network that
 was trained is free and returns its value again; one that may not be trained is free. A
 run goes on to 300 networks, or to 100 if the targets are reached; one of epochs, to
-60,000 or its target. Each finished run is
+20,000 or its target. Each finished run is
 a row of `--runs`; those that are there are not repeated, so an interrupted run goes on.
 Methods are interleaved seed by seed, and a network's training gives all of them the
 same accuracy in a seed.
