@@ -1,9 +1,13 @@
 """Made-up searches for the tests of the guide: spaces, measures, results."""
 
 import math
+import time
+from pathlib import Path
 from typing import Any, Final
 
 import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 
 from nasdepth.guide.draws import Params
 from nasdepth.guide.sampler import GuidedSampler, Settings
@@ -57,3 +61,34 @@ def study_of(sampler: Any, direction: str = "maximize") -> optuna.Study:
 def told(study: optuna.Study) -> list[dict[str, Any]]:
     """What the guide told of each trial."""
     return [trial.user_attrs["guide"] for trial in study.trials]
+
+
+# what spawned processes run: here they find it by name
+
+
+def storage_of(kind: str, folder: Path) -> BaseStorage:
+    if kind == "sqlite":
+        return RDBStorage(f"sqlite:///{folder}/study.db")
+    return JournalStorage(JournalFileBackend(f"{folder}/study.log"))
+
+
+def close(storage: BaseStorage) -> None:
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def work(kind: str, folder: Path, count: int) -> None:
+    """What each process of a study does."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = storage_of(kind, folder)
+    study = optuna.load_study(study_name="shared", storage=storage, sampler=guided())
+
+    def slowly(trial: optuna.Trial) -> float:
+        result = objective(trial)
+        # a training takes longer than a proposal
+        time.sleep(0.3 + 0.15 * (trial.number % 2))
+        return result
+
+    study.optimize(slowly, n_trials=count)
+    close(storage)

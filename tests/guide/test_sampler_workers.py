@@ -3,42 +3,11 @@
 import logging
 import multiprocessing
 import time
-from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
-from problems import guided, objective, study_of, told
-
-
-def storage_of(kind: str, folder: Path) -> BaseStorage:
-    if kind == "sqlite":
-        return RDBStorage(f"sqlite:///{folder}/study.db")
-    return JournalStorage(JournalFileBackend(f"{folder}/study.log"))
-
-
-def close(storage: BaseStorage) -> None:
-    if isinstance(storage, RDBStorage):
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def work(kind: str, folder: Path, count: int) -> None:
-    """What each process does; top level, to be found by a spawned one."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = storage_of(kind, folder)
-    study = optuna.load_study(study_name="shared", storage=storage, sampler=guided())
-
-    def slowly(trial: optuna.Trial) -> float:
-        result = objective(trial)
-        # a training takes longer than a proposal
-        time.sleep(0.3 + 0.15 * (trial.number % 2))
-        return result
-
-    study.optimize(slowly, n_trials=count)
-    close(storage)
+from problems import close, guided, objective, storage_of, study_of, told, work
 
 
 @pytest.mark.slow
