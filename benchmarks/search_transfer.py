@@ -190,7 +190,7 @@ def append(path: Path, row: Row) -> None:
 @click.option("--seeds", default=40, show_default=True)
 @click.option("--table", "file", type=click.Path(path_type=Path))
 @click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs/transfer.csv")
+    "--runs", type=click.Path(path_type=Path), default=FOLDER / "search_transfer.csv"
 )
 @click.option("--report", "told", is_flag=True, help="Print the table.")
 def main(seeds: int, file: Path | None, runs: Path, told: bool) -> None:
