@@ -21,6 +21,8 @@ from nasdepth.guide.surrogate import Vector
 #: salts of the generators of a trial, and of the start
 _DRAWS: Final = 12
 _DESIGN: Final = 13
+#: points looked at where none was drawn yet
+_GLANCE: Final = 20
 #: of the range of costs, beyond the dearest candidate
 _MARGIN: Final = 0.1
 
@@ -75,13 +77,16 @@ class Guide:
     def has_unseen(self, history: History, number: int) -> bool:
         """Whether a feasible unseen point is left, as far as draws can tell.
 
-        Nothing is drawn as long as what was drawn before holds an unseen one.
+        Little is drawn as long as what was drawn before holds an unseen one: this is
+        asked between a trial's end and its storing.
         """
-        drawn = [*self.pool.kept(), *([self._design] if self._design else [])]
-        if not drawn or self._is_open(history):
+        if self._is_open(history):
             return True
+        generator = self._generator(number)
+        drawn = [*self.pool.kept(), *([self._design] if self._design else [])]
         try:
-            self._unseen(self.pool.joined(drawn), history, self._generator(number))
+            known = drawn or [self.pool.random(_GLANCE, generator)]
+            self._unseen(self.pool.joined(known), history, generator)
         except NoCandidate:
             return False
         return True

@@ -95,3 +95,32 @@ def test_short_run_ends_at_its_step_unless_it_is_to_be_finished(told, step, ende
 def test_step_below_one_is_refused():
     with pytest.raises(ValueError, match="step must be at least 1, but got 0"):
         ShortRuns(0)
+
+
+def test_result_that_is_no_number_is_ended():
+    study = front()
+    pruned(study, size=10, value=0.5)
+
+    assert pruned(study, size=5, value=float("nan"))
+
+
+def test_trial_of_another_space_beats_nothing():
+    study = front()
+    study.add_trial(
+        optuna.create_trial(
+            state=TrialState.PRUNED, value=0.9, intermediate_values={1: 0.9}
+        )
+    )
+
+    assert not pruned(study, size=20, value=0.1)
+
+
+def test_infeasible_trial_beats_nothing():
+    study = front()
+    trial = study.ask()
+    trial.suggest_int("size", 1, 1)
+    trial.report(0.9, 1)
+    trial.set_constraint("memory", 1.0)
+    study.tell(trial, state=TrialState.PRUNED)
+
+    assert not pruned(study, size=20, value=0.1)
