@@ -27,6 +27,7 @@ from nasdepth.evidence.nasbench201_cells import OPERATIONS
 from nasdepth.guide.evolution import EvolutionSampler
 from nasdepth.guide.pruner import ShortRuns
 from nasdepth.guide.sampler import GuidedSampler, Settings
+from nasdepth.measures.breakdown import TURNING
 from nasdepth.measures.catalogue import CATALOGUE
 from nasdepth.search.guided import scaled
 
@@ -35,19 +36,7 @@ SHORT: Final = 12
 #: of so many trials one finishes the best short training
 CONFIRM: Final = 10
 #: measures of the input-output paths
-PATHS: Final = frozenset(
-    (
-        "nominal_depth",
-        "longest_path",
-        "shortest_path",
-        "effective_depth",
-        "midrange_depth",
-        "merge_depth",
-        "attenuated_depth",
-        "path_sd",
-        "log2_paths",
-    )
-)
+PATHS: Final = frozenset(("nominal_depth", *TURNING))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasdepth.guide.draws import DefineByRun, Draw, FunctionSpace, at_quantile
+from nasdepth.guide.history import signed
 
 _SALT: Final = 15
 
@@ -88,7 +88,7 @@ class EvolutionSampler(BaseSampler):
         if len(living) < self._population:
             return self._space.sample(generator)
         chosen = generator.choice(len(living), self._sample, replace=False)
-        sign = -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
-        values = [sign * (living[place].value or 0.0) for place in chosen]
+        gain = signed(study)
+        values = [gain(living[place].value or 0.0) for place in chosen]
         parent = living[chosen[int(np.argmax(values))]]
         return self._space.perturb(parent.params, generator)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
+import optuna
 from numpy.typing import NDArray
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasdepth.guide.encoding import Point
@@ -42,6 +44,11 @@ class Signed:
     def back(self, mean: float, sd: float) -> tuple[float, float]:
         """Mean and standard deviation in the objective's unit."""
         return self.sign * mean, sd
+
+
+def signed(study: optuna.Study) -> Signed:
+    """The objective of a study, by its direction."""
+    return Signed(-1.0 if study.direction == StudyDirection.MINIMIZE else 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,10 @@ from collections.abc import Callable
 
 import optuna
 from optuna.pruners import BasePruner
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasdepth.guide.draws import Params
-from nasdepth.guide.history import ATTRIBUTE
+from nasdepth.guide.history import ATTRIBUTE, signed
 
 
 class ShortRuns(BasePruner):
@@ -57,16 +56,15 @@ class KeepFront(BasePruner):
         step = trial.last_step
         if step is None or not self._pruner.prune(study, trial):
             return False
-        sign = -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
-        own, price = sign * trial.intermediate_values[step], self._cost(trial.params)
+        gain = signed(study)
+        own, price = gain(trial.intermediate_values[step]), self._cost(trial.params)
         rivals = (
             other
             for other in study.get_trials(deepcopy=False)
             if other.number != trial.number and _counts(other, step)
         )
         return math.isnan(own) or any(
-            sign * other.intermediate_values[step] >= own
-            and self._price(other) <= price
+            gain(other.intermediate_values[step]) >= own and self._price(other) <= price
             for other in rivals
         )
 

@@ -13,7 +13,6 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nasdepth.guide.draws import (
@@ -30,7 +29,7 @@ from nasdepth.guide.draws import (
     space_of,
 )
 from nasdepth.guide.encoding import Encoder, Point
-from nasdepth.guide.history import ATTRIBUTE, History, Response, Signed, history_of
+from nasdepth.guide.history import ATTRIBUTE, History, Response, history_of, signed
 from nasdepth.guide.inferred import inferred
 from nasdepth.guide.model import Modeller
 from nasdepth.guide.pool import Given, Knowledge
@@ -51,7 +50,8 @@ class Cost:
     Attributes:
         function: parameters → cost, above 0 where its logarithm counts.
         reference: the response and the cost that a network must beat to count; None
-            for the worst finished response and the greatest cost in the pool.
+            for the worst response expected of what was tried, and a tenth of the
+            pool's range beyond its greatest cost.
         log: whether the logarithm of the cost counts.
         slow: whether finding it out takes long, as timing does: then it is predicted
             for the pool and found out for a shortlist.
@@ -286,8 +286,7 @@ class GuidedSampler(BaseSampler):
 
     def _response_of(self, study: optuna.Study) -> Response:
         """The user's scale, or the objective with the sign of its direction."""
-        minimises = study.direction == StudyDirection.MINIMIZE
-        return self._response or Signed(-1.0 if minimises else 1.0)
+        return self._response or signed(study)
 
     def _signed_reference(self, study: optuna.Study) -> Reference | None:
         own = self._reference

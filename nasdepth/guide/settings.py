@@ -54,8 +54,9 @@ class Reference:
     """The corner that hypervolume is measured from.
 
     Attributes:
-        gain: least response that counts; None for the worst finished one.
-        cost: greatest cost that counts; None for the greatest in the pool.
+        gain: least response that counts; None for the worst expected of what was tried.
+        cost: greatest cost that counts; None for a tenth of the pool's range beyond its
+            greatest.
         log: whether the logarithm of the cost counts.
         slow: whether a cost takes long to find out: then it is predicted for the pool,
             and found out for a shortlist.

@@ -36,7 +36,7 @@ class Part:
 
 
 #: depth measures that a convention changes
-_TURNING = (
+TURNING = (
     "longest_path",
     "shortest_path",
     "effective_depth",
@@ -93,7 +93,7 @@ def by_scope(
 def sensitivity(graph: Graph) -> dict[str, dict[str, float | None]]:
     """Depth measures under each convention, by the convention's name."""
     return {
-        name: measure(graph, _TURNING, convention)
+        name: measure(graph, TURNING, convention)
         for name, convention in CONVENTIONS.items()
     }
 

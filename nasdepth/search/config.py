@@ -159,7 +159,8 @@ class SearchConfig(Section):
             that is scored by `ScreenConfig`.
         objectives: "accuracy", and for a Pareto front a cost known before training.
         reference: accuracy and cost that a network must beat to count for the front;
-            None for the worst finished accuracy and the greatest cost in the pool.
+            None for the worst one expected of what was tried, and a little beyond the
+            greatest cost in the pool.
         log_cost: whether the logarithm of the cost counts.
         prior_study: study in the same storage whose results are prior knowledge.
         n_trials: the study's total, complete and pruned.
