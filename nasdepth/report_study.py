@@ -25,7 +25,7 @@ from nasdepth.pictures.network import architecture_svg
 from nasdepth.report_page import Listing, Part, Picture
 from nasdepth.search.config import StudyConfig
 from nasdepth.search.storage import study_config
-from nasdepth.tables import quantity, shorthand
+from nasdepth.tables import accuracy_text, quantity, shorthand
 
 #: best architectures that are shown
 BEST: Final = 5
@@ -135,6 +135,9 @@ def fate_part(
     cut = [row for row in records if row.state != "complete"]
     if cut:
         tables.append(_reasons(cut))
+    diverged = [row for row in records if row.accuracies and row.diverged_replicates]
+    if diverged:
+        tables.append(_diverged(diverged))
     if screens:
         tables = [_dropped(screens), _origins(screens), *tables]
     title = "What was pruned or failed, and why"
@@ -146,9 +149,8 @@ def fate_part(
 def compute_part(records: Sequence[TrialRecord], facts: StudyFacts | None) -> Part:
     """Time, trials, processes and software of the trainings."""
     seconds = sum(row.seconds for row in records)
-    epochs = sum(len(row.curve) for row in records)
     pairs = [
-        ("trainings", f"{len(records):,}, {epochs:,} epochs"),
+        ("trainings", _trainings(records)),
         ("time of all trials", duration(seconds)),
     ]
     for state in STATES:
@@ -258,17 +260,27 @@ def _toml_value(value: object) -> str:
 
 def _best_row(row: TrialRecord) -> tuple[str, ...]:
     values = (quantity(row.measures.get(name)) for name in SHOWN.values())
-    return (f"{row.number} ({row.arm})", f"{row.accuracy:.2%}", *values)
+    return (f"{row.number} ({row.arm})", accuracy_text(row, ".2%"), *values)
 
 
 def _picture(row: TrialRecord) -> Picture:
     architecture = Architecture.from_json(row.architecture)
     words = shorthand(architecture)
     return Picture(
-        f"Trial {row.number}, {row.accuracy:.2%}",
+        f"Trial {row.number}, {accuracy_text(row, '.2%')}",
         f"Layers from image to classes: {words}. Below, the law of its path lengths.",
         architecture_svg(architecture, title=f"trial {row.number}"),
     )
+
+
+def _trainings(records: Sequence[TrialRecord]) -> str:
+    """Trainings and their epochs, a diverged replicate's counted as if it had ended."""
+    trainings = sum(row.replicates for row in records)
+    epochs = sum(row.replicates * len(row.curve) for row in records)
+    short = any(row.accuracies and row.diverged_replicates for row in records)
+    most = "at most " if short else ""
+    trials = f" in {len(records):,} trials" if trainings > len(records) else ""
+    return f"{trainings:,}{trials}, {most}{epochs:,} epochs"
 
 
 def _states(records: Sequence[TrialRecord]) -> Table:
@@ -293,6 +305,16 @@ def _reasons(cut: Sequence[TrialRecord]) -> Table:
         for (reason, arm), numbers in ordered
     )
     return Table("Why trials ended early", ("reason", "arm", "trials", "numbers"), rows)
+
+
+def _diverged(rows: Sequence[TrialRecord]) -> Table:
+    """Trials of which some replicates diverged, the others' mean being their value."""
+    cells = tuple(
+        (str(row.number), str(row.diverged_replicates), str(row.replicates))
+        for row in rows
+    )
+    head = ("trial", "diverged", "of replicates")
+    return Table("Replicates that diverged", head, cells)
 
 
 def _numbers(numbers: Sequence[int]) -> str:

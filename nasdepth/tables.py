@@ -9,6 +9,7 @@ from shutil import get_terminal_size
 from typing import Any, Final, Literal, TypeAlias
 
 from nasdepth.architecture.spec import Architecture, Stage
+from nasdepth.evidence.records import TrialRecord
 
 Form: TypeAlias = Literal["table", "json", "csv"]
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
@@ -64,6 +65,29 @@ def quantity(value: float | None) -> str:
         if abs(value) >= least:
             return f"{value / unit:.3g}{letter}"
     return f"{value:.5g}"
+
+
+def accuracy_text(row: TrialRecord, form: str = ".4f") -> str:
+    """A trial's accuracy; with replicates mean ± standard deviation (number).
+
+    Args:
+        row: The trial.
+        form: How a number is written: ".4f" or ".2%".
+
+    Returns:
+        "0.9123", "0.9123 ± 0.0040 (3)", "0.9123 ± 0.0040 (3 of 4)" where one of four
+        replicates diverged, "–" where there is no accuracy.
+    """
+    if row.accuracy is None:
+        return "–"
+    text = f"{row.accuracy:{form}}"
+    if row.spread is not None:
+        text += f" ± {row.spread:{form}}"
+    if row.replicates == 1:
+        return text
+    lost = row.diverged_replicates
+    told = f"{len(row.ended)} of {row.replicates}" if lost else str(row.replicates)
+    return f"{text} ({told})"
 
 
 def shorthand(architecture: Architecture) -> str:

@@ -25,6 +25,8 @@ from nasdepth.evidence.records import TrialRecord, read_csv
 from nasdepth.report import Body, Origin, report_of
 from nasdepth.report_page import Part, Report, html, markdown, plain_json
 from nasdepth.report_study import (
+    best_part,
+    compute_part,
     duration,
     facts_of,
     fate_part,
@@ -417,6 +419,32 @@ def test_study_tells_its_compute(study: optuna.Study) -> None:
     assert pairs["machines"] == "1"
     assert pairs["precision"] == "fp32 (9 trials)"
     assert pairs["software"] == "nasdepth 0.1.0 (10 trials)"
+
+
+def test_replicates_are_told_with_their_spread_and_their_losses(
+    record: TrialRecord,
+) -> None:
+    two = replace(record, accuracies=(0.74, 0.76), seeds=(1, 2))
+    lost = replace(two, number=1, accuracies=(0.74, None, 0.76), seeds=(1, 2, 3))
+
+    best = best_part([two, lost])
+    fates = fate_part([two, lost], ()).section.tables
+    spent, short = (
+        dict(compute_part(rows, None).section.pairs)["trainings"]
+        for rows in ([two], [two, lost])
+    )
+
+    assert best is not None
+    assert [row[1] for row in best.section.tables[0].rows] == [
+        "75.00% ± 1.41% (2)",
+        "75.00% ± 1.41% (2 of 3)",
+    ]
+    assert (fates[-1].caption, fates[-1].rows) == (
+        "Replicates that diverged",
+        (("1", "1", "3"),),
+    )
+    assert spent == "2 in 1 trials, 4 epochs"
+    assert short == "5 in 2 trials, at most 10 epochs"
 
 
 def test_study_can_be_repeated_from_the_page(study: optuna.Study) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from strategies import architectures
 
 from nasdepth import tables
 from nasdepth.architecture.spec import Architecture, Stage, Stem
-from nasdepth.tables import quantity, render, shorthand, table
+from nasdepth.tables import accuracy_text, quantity, render, shorthand, table
 
 ROWS = [
     {"name": "first", "value": 0.123456789, "there": None},
@@ -90,12 +91,35 @@ def test_quantity_is_short(value, text):
     assert quantity(value) == text
 
 
+@pytest.mark.parametrize(
+    ("ends", "text"),
+    [
+        ((), "0.7500"),
+        ((0.75,), "0.7500"),
+        ((0.74, 0.76), "0.7500 ± 0.0141 (2)"),
+        ((0.74, None, 0.76), "0.7500 ± 0.0141 (2 of 3)"),
+        ((0.75, None), "0.7500 (1 of 2)"),
+    ],
+)
+def test_accuracy_stands_with_the_spread_of_its_replicates(record, ends, text):
+    row = replace(record, accuracies=ends, seeds=tuple(range(len(ends))))
+
+    assert accuracy_text(row) == text
+
+
+def test_accuracy_is_told_in_percent_and_its_lack_by_a_dash(record):
+    row = replace(record, accuracies=(0.74, 0.76), seeds=(1, 2))
+
+    assert accuracy_text(row, ".2%") == "75.00% ± 1.41% (2)"
+    assert accuracy_text(replace(record, state="failed", accuracy=None)) == "–"
+
+
 @given(st.floats(1e-3, 1e12))
 def test_quantity_is_right_to_three_digits(value):
     text = quantity(value)
-    unit = {"k": 1e3, "M": 1e6, "G": 1e9}.get(text[-1], 1.0)
+    unit = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(text[-1], 1.0)
 
-    assert float(text.rstrip("kMG")) * unit == pytest.approx(value, rel=6e-3)
+    assert float(text.rstrip("kMGT")) * unit == pytest.approx(value, rel=6e-3)
     assert len(text) <= 11
 
 

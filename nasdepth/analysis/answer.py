@@ -11,6 +11,7 @@ from nasdepth.analysis.wording import (
     alone_section,
     findings_section,
     headline_section,
+    replicates_section,
     scope_section,
 )
 from nasdepth.analysis.wording_exploratory import exploratory_section
@@ -94,8 +95,10 @@ class Analysis:
         return {"format": FORMAT, **asdict(self)}
 
     def summary(self) -> str:
-        """The opening, the verdicts and the warnings as text."""
-        return as_text(self.sections()[: 2 + bool(self.warnings)])
+        """The opening, the verdicts, the warnings and what replicates tell as text."""
+        parts = self.sections()[: 2 + bool(self.warnings)]
+        replicated = replicates_section(self.scope, self.plan)
+        return as_text((*parts, replicated) if replicated else parts)
 
     def markdown(self) -> str:
         """The sections as Markdown under the name of the source."""
@@ -316,6 +319,24 @@ def _warnings(evidence: Evidence, scope: Scope, options: Options) -> tuple[str, 
             "One training per architecture: seed noise is part of every residual, and"
             " the reliability of the response is unknown."
         )
+    texts += _losses(evidence, scope, options)
+    if len(scope.datasets) > 1:
+        texts.append(
+            "Rows of several data sets are mixed, those of one network averaged over"
+            " them: analyse each data set alone."
+        )
+    return tuple(texts)
+
+
+def _losses(evidence: Evidence, scope: Scope, options: Options) -> list[str]:
+    """What of the trainings is not in the sample."""
+    texts = []
+    if scope.diverged:
+        texts.append(
+            "Trainings that diverged in architectures of the sample:"
+            f" {scope.diverged:,}. These are judged by the trainings that ended, which"
+            " flatters them; --response diverged counts all."
+        )
     never = {"search arm", *(reason for reason, _ in evidence.left_out)}
     cut = sum(number for reason, number in scope.left_out if reason not in never)
     if cut:
@@ -324,9 +345,4 @@ def _warnings(evidence: Evidence, scope: Scope, options: Options) -> tuple[str, 
             f"{cut:,} rows{arm} are not in the sample: if they failed for their depth,"
             " the estimate is biased."
         )
-    if len(scope.datasets) > 1:
-        texts.append(
-            "Rows of several data sets are mixed, those of one network averaged over"
-            " them: analyse each data set alone."
-        )
-    return tuple(texts)
+    return texts

@@ -53,12 +53,8 @@ def scope_section(scope: Scope, plan: Preregistration, registered: str) -> Secti
         low, high = scope.outcome_range
         column = kind.column.replace("_", " ")
         pairs.append((column, f"{low:{form}} to {high:{form}}"))
-    reliability = "unknown: one training an architecture"
-    if scope.replicated:
-        reliability = "unknown: the response does not vary"
-    if scope.reliability is not None:
-        reliability = f"{scope.reliability:.2f} of the response's variance"
-    pairs.append(("reliability", reliability))
+        pairs += _spread(scope, plan)
+    pairs.append(("reliability", _reliability(scope)))
     pairs += [(f"r, {label_of(r.nominal)}", _reading(r)) for r in scope.readings]
     if scope.detectable < 1:
         text = f"|partial r| ≥ {scope.detectable:.3f} with 80 % power"
@@ -75,10 +71,38 @@ def _registration(plan: Preregistration, registered: str) -> str:
 
 
 def _architectures(scope: Scope) -> str:
+    diverged = f", {scope.diverged:,} more diverged" if scope.diverged else ""
     return (
         f"{scope.n:,} (distinct digests), {scope.replicated:,} with several trainings,"
-        f" {scope.trainings:,} trainings"
+        f" {scope.trainings:,} trainings{diverged}"
     )
+
+
+def _spread(scope: Scope, plan: Preregistration) -> list[tuple[str, str]]:
+    """Mean, and spread over the trainings of one architecture, where it is known."""
+    if scope.spread is None or scope.outcome_mean is None:
+        return []
+    form = ".2%" if response_named(plan.response).column == "accuracy" else ".4g"
+    told = f"{scope.spread:{form}} over the trainings of one architecture (pooled)"
+    return [("mean", f"{scope.outcome_mean:{form}}"), ("standard deviation", told)]
+
+
+def _reliability(scope: Scope) -> str:
+    if scope.reliability is not None:
+        return f"{scope.reliability:.2f} of the response's variance"
+    if scope.replicated:
+        return "unknown: the response does not vary"
+    return "unknown: one training an architecture"
+
+
+def replicates_section(scope: Scope, plan: Preregistration) -> Section | None:
+    """What several trainings of one architecture tell, None where there are none."""
+    spread = _spread(scope, plan)
+    if not spread:
+        return None
+    column = response_named(plan.response).column.replace("_", " ")
+    title = f"{column.capitalize()} over several trainings"
+    return Section(title, pairs=(*spread, ("reliability", _reliability(scope))))
 
 
 def _reading(reading: Reading) -> str:

@@ -39,7 +39,7 @@ from nasdepth.claims.scope import LEAST_N
 from nasdepth.evidence.observations import Evidence
 from nasdepth.evidence.preregistration import EFFECTIVE
 from nasdepth.evidence.responses import response_named
-from nasdepth.evidence.units import Sample, Unit, why_unused
+from nasdepth.evidence.units import Sample, Unit, lost_trainings, why_unused
 from nasdepth.measures.catalogue import label_of
 from nasdepth.statistics.linear import Vector, basis, residual
 from nasdepth.statistics.regression import (
@@ -264,11 +264,15 @@ def _cosine(first: Vector, second: Vector) -> str:
 
 def _diverged(evidence: Evidence, options: Options, response: str) -> Details:
     """Trainings that diverged, which have no response unless divergence is it."""
-    lost = sum(
-        row.reason.startswith("diverged")
-        and bool(why_unused(row, response, allow_selected=options.allow_selected))
-        for row in evidence.observations
-    )
+    if response_named(response).column == "diverged":
+        return ()
+    lost = 0
+    for row in evidence.observations:
+        unused = why_unused(row, response, allow_selected=options.allow_selected)
+        if row.reason.startswith("diverged") and unused:
+            lost += max(1, lost_trainings(row.outcomes))
+        elif not unused:
+            lost += lost_trainings(row.outcomes)
     return (("diverged trainings, without a response", str(lost)),) if lost else ()
 
 

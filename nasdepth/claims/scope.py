@@ -15,7 +15,9 @@ from nasdepth.evidence.units import (
     by_digest,
     by_row,
     count,
+    lost_trainings,
     reliability_of,
+    spread_of,
     why_unused,
 )
 from nasdepth.measures.catalogue import label_of
@@ -63,9 +65,14 @@ class Scope:
         n: Architectures in the sample (digests): the unit of replication.
         replicated: Architectures with more than one training.
         trainings: Trainings behind the sample.
+        diverged: Trainings that diverged where others of the same row ended, so that
+            the row is in the sample without them.
         families: Family and number of its architectures.
         datasets: Labels of the data sets.
         outcome_range: Least and greatest mean outcome.
+        outcome_mean: Mean of the architectures' mean outcomes.
+        spread: Standard deviation of the outcome over trainings of one architecture,
+            None where none has several.
         reliability: Share of the response's variance that is no seed noise.
         readings: Both readings of nominal depth, the preregistered one first.
         held: Columns held fixed beside a nominal depth, the constant not counted.
@@ -80,9 +87,12 @@ class Scope:
     n: int
     replicated: int
     trainings: int
+    diverged: int
     families: tuple[tuple[str, int], ...]
     datasets: tuple[str, ...]
     outcome_range: Interval | None
+    outcome_mean: float | None
+    spread: float | None
     reliability: float | None
     readings: tuple[Reading, ...]
     held: int
@@ -176,7 +186,8 @@ def scope_of(
         smallest_effect: Effect to plan for; the preregistered one by default.
     """
     sample, plan = samples.digests, evidence.plan
-    outcome = sample.outcome(response_named(plan.response).column)
+    column = response_named(plan.response).column
+    outcome = sample.outcome(column)
     held = basis(held_fixed(sample, plan), len(sample)).shape[1] - 1 if sample else 0
     least = len(plan.baselines) + len(plan.covariates)
     k = 1 + (held if len(sample) >= LEAST_N else least)
@@ -188,9 +199,12 @@ def scope_of(
         n=len(sample),
         replicated=sum(_trainings(unit.outcomes, plan) > 1 for unit in sample.units),
         trainings=sum(_trainings(unit.outcomes, plan) for unit in sample.units),
+        diverged=_diverged(sample, column),
         families=tuple(Counter(sample.families).most_common()),
         datasets=_datasets(evidence.observations),
         outcome_range=(float(outcome.min()), float(outcome.max())) if sample else None,
+        outcome_mean=float(outcome.mean()) if sample else None,
+        spread=spread_of(sample, column),
         reliability=reliability_of(sample, plan.response),
         readings=tuple(_reading(sample, plan, name) for name in plan.readings),
         held=k - 1,
@@ -203,6 +217,13 @@ def _trainings(outcomes: object, plan: Preregistration) -> int:
     """Trainings behind a unit's response."""
     column = response_named(plan.response).column
     return len(outcomes.get(column, ()))  # type: ignore[attr-defined]  # a mapping
+
+
+def _diverged(sample: Sample, column: str) -> int:
+    """Trainings that the response lacks because they diverged."""
+    if column == "diverged":
+        return 0
+    return sum(lost_trainings(unit.outcomes) for unit in sample.units)
 
 
 def _datasets(rows: Sequence[Observation]) -> tuple[str, ...]:

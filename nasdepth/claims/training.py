@@ -48,7 +48,7 @@ from nasdepth.claims.rows import (
 from nasdepth.claims.scope import LEAST_N
 from nasdepth.evidence.observations import Evidence, Observation
 from nasdepth.evidence.responses import response_named
-from nasdepth.evidence.units import Sample, Unit
+from nasdepth.evidence.units import Sample, Unit, lost_trainings
 from nasdepth.statistics.linear import Vector
 from nasdepth.statistics.regression import PartialCorrelation, partial_correlation
 
@@ -284,16 +284,33 @@ def _h4(evidence: Evidence, options: Options) -> Finding:
 
 
 def _with_diverged_epochs(rows: tuple[Observation, ...]) -> tuple[Observation, ...]:
-    """Rows in which a diverged training counts one epoch more than the slowest."""
+    """Rows in which a diverged training counts one epoch more than the slowest.
+
+    The one curve of a row stands for each of its trainings that ended.
+    """
     slowest = max((v for row in rows for v in row.outcomes.get(_EPOCHS, ())), default=0)
     if not slowest:
         return rows
     return tuple(
-        row
-        if row.outcomes.get(_EPOCHS)
-        else replace(row, outcomes={**row.outcomes, _EPOCHS: (slowest + 1.0,)})
+        replace(row, outcomes={**row.outcomes, _EPOCHS: _epochs(row, slowest + 1.0)})
         for row in rows
     )
+
+
+def _epochs(row: Observation, diverged: float) -> tuple[float, ...]:
+    """Epochs to the threshold of each training of a row.
+
+    Args:
+        row: With the epochs of one curve or of every training, or of none.
+        diverged: What a diverged training counts.
+    """
+    reached = row.outcomes.get(_EPOCHS, ())
+    lost = lost_trainings(row.outcomes)
+    if not reached:
+        return (diverged,) * max(1, lost)
+    ended = len(row.outcomes.get("accuracy", ()))
+    each = reached * ended if len(reached) == 1 and lost else reached
+    return (*each, *(diverged,) * lost)
 
 
 def _diverged_shares(sample: Sample) -> Details:

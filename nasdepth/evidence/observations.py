@@ -82,7 +82,7 @@ class Evidence:
 def observations_of(
     records: Iterable[TrialRecord], threshold: float = 0.0
 ) -> tuple[Observation, ...]:
-    """Rows of a study as observations, one training each.
+    """Rows of a study as observations, with one outcome for each training.
 
     Args:
         records: The study's rows.
@@ -133,19 +133,26 @@ def _observation(row: TrialRecord, threshold: float) -> Observation:
 
 
 def _outcomes(row: TrialRecord, threshold: float) -> dict[str, tuple[float, ...]]:
-    """What a study's row says of its training.
+    """What a study's row says of its trainings.
 
-    A training that never reaches the threshold counts one epoch more than it had: the
-    least that is known of it.
+    A diverged replicate has no accuracy and is counted as diverged. The curve is one,
+    whatever the replicates; where it never reaches the threshold it counts one epoch
+    more than it had: the least that is known of it.
     """
-    diverged = row.state == "pruned" and row.reason.startswith("diverged")
-    outcomes: dict[str, tuple[float, ...]] = {"diverged": (float(diverged),)}
+    outcomes = {"diverged": _divergence(row)}
     if row.accuracy is not None:
-        outcomes["accuracy"] = (row.accuracy,)
+        outcomes["accuracy"] = row.ended
     if row.state == "complete" and row.curve:
         reached = (i for i, value in enumerate(row.curve, 1) if value >= threshold)
         outcomes["epochs_to_threshold"] = (float(next(reached, len(row.curve) + 1)),)
     return outcomes
+
+
+def _divergence(row: TrialRecord) -> tuple[float, ...]:
+    """1 for each training that diverged, 0 for any other."""
+    if row.accuracies:
+        return tuple(float(value is None) for value in row.accuracies)
+    return (float(row.diverged_replicates),)
 
 
 def family_of(architecture: str) -> str:

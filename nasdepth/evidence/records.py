@@ -3,7 +3,8 @@
 One row per trial. The columns are the fields of `TrialRecord`, led by `format`;
 every further column is a measure under its own name. An undefined measure reads
 ``NA``, a measure the trial does not have is empty: pandas and R see a gap in both.
-A curve is one cell of numbers separated by spaces.
+A curve is one cell of numbers separated by spaces, and so are the replicates of a
+trial, of which a diverged one reads ``NA``. Format 1, without replicates, is read too.
 """
 
 import csv
@@ -12,9 +13,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, TextIO, TypeVar
 
-FORMAT = 1
+FORMAT = 2
 ARMS = ("unselected", "search")
 STATES = ("complete", "pruned", "failed")
 Number = TypeVar("Number", int, float)
@@ -66,7 +68,8 @@ class TrialRecord:
         digest: Identity of the network; an empty one is shared with no other row.
         measures: Name to value, None where the measure is undefined.
         curve: Validation accuracy after each epoch.
-        accuracy: Final validation accuracy in [0, 1], None if there is none.
+        accuracy: Final validation accuracy in [0, 1], None if there is none; with
+            replicates the mean of those that ended.
         validation_images: Images behind the accuracy, 0 if unknown.
         seconds: Wall-clock time of the trial in seconds.
         seed: Seed of the training run.
@@ -74,6 +77,9 @@ class TrialRecord:
         dataset: Label of the data set.
         config_digest: Identity of the study's configuration.
         versions: Software behind the row.
+        accuracies: Final validation accuracy of each replicate, None where it
+            diverged; empty where there is one training, that of `accuracy`.
+        seeds: Seed of each replicate; empty where there is one training, of `seed`.
     """
 
     number: int
@@ -91,6 +97,8 @@ class TrialRecord:
     dataset: str
     config_digest: str
     versions: str
+    accuracies: tuple[float | None, ...] = ()
+    seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Normalises the containers and refuses values no analysis could use."""
@@ -99,11 +107,9 @@ class TrialRecord:
         _at_least_zero(self.number, "number")
         _at_least_zero(self.validation_images, "validation_images")
         _at_least_zero(_finite(self.seconds, "seconds"), "seconds")
-        if self.accuracy is not None and not 0 <= self.accuracy <= 1:
-            raise ValueError(
-                "TrialRecord.accuracy must lie in [0, 1], or be None where there is"
-                f" none, but got {self.accuracy}."
-            )
+        _share(self.accuracy, "accuracy", "there is none")
+        for each in self.accuracies:
+            _share(each, "accuracies", "a replicate diverged")
         taken = sorted(set(self.measures) & _RESERVED)
         if taken or "" in self.measures:
             raise ValueError(
@@ -113,16 +119,69 @@ class TrialRecord:
         object.__setattr__(self, "measures", Measures(self.measures))
         curve = tuple(_finite(value, "curve") for value in self.curve)
         object.__setattr__(self, "curve", curve)
+        ends = (None if value is None else float(value) for value in self.accuracies)
+        object.__setattr__(self, "accuracies", tuple(ends))
+        object.__setattr__(self, "seeds", tuple(map(int, self.seeds)))
+        self._check_replicates()
+
+    @property
+    def ended(self) -> tuple[float, ...]:
+        """Final validation accuracies of the replicates that ended."""
+        own = self.accuracies or (self.accuracy,)
+        return tuple(value for value in own if value is not None)
+
+    @property
+    def replicates(self) -> int:
+        """Number of trainings, one for each seed."""
+        return len(self.accuracies) or 1
+
+    @property
+    def diverged_replicates(self) -> int:
+        """Number of trainings that diverged."""
+        if self.accuracies:
+            return self.accuracies.count(None)
+        return int(self.state == "pruned" and self.reason.startswith("diverged"))
+
+    @property
+    def spread(self) -> float | None:
+        """Sample standard deviation of `ended`, None below two."""
+        return stdev(self.ended) if len(self.ended) > 1 else None
+
+    def _check_replicates(self) -> None:
+        """Raises where the row says two things of one training."""
+        if len(self.seeds) != len(self.accuracies):
+            raise ValueError(
+                "TrialRecord.seeds must be as many as TrialRecord.accuracies, but got"
+                f" {len(self.seeds)} for {len(self.accuracies)}."
+            )
+        if self.accuracies and not self._is_mean():
+            raise ValueError(
+                "TrialRecord.accuracy must be the mean of the replicates that ended,"
+                f" but got {self.accuracy} of {self.accuracies}."
+            )
+
+    def _is_mean(self) -> bool:
+        """Whether the accuracy is that of the replicates; a cut trial may have none."""
+        if self.accuracy is None:
+            return self.state != "complete" or not self.ended
+        return bool(self.ended) and math.isclose(
+            self.accuracy, fmean(self.ended), abs_tol=_ROUNDING
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, measures and curve as plain JSON values."""
         own = {each.name: getattr(self, each.name) for each in fields(self)}
-        return own | {"measures": dict(self.measures), "curve": list(self.curve)}
+        own |= {name: list(own[name]) for name in _LISTS}
+        return own | {"measures": dict(self.measures)}
 
 
+# Difference between two sums of the same accuracies that their order explains.
+_ROUNDING = 1e-9
 _COLUMNS = tuple(f.name for f in fields(TrialRecord) if f.name != "measures")
 _RESERVED = frozenset((*_COLUMNS, "measures", "format"))
 _INTEGERS = ("number", "validation_images", "seed")
+_LISTS = ("curve", "accuracies", "seeds")
+_ADDED = ("accuracies", "seeds")  # with format 2
 
 
 def write_csv(records: Iterable[TrialRecord], file: str | Path | TextIO) -> None:
@@ -173,10 +232,9 @@ def _cells(row: TrialRecord, names: Sequence[str]) -> list[str]:
     cells = [str(FORMAT)]
     for column in _COLUMNS:
         value = getattr(row, column)
-        if column == "curve":
-            cells.append(" ".join(map(repr, row.curve)))
-        else:
-            cells.append("" if value is None else str(value))
+        if column in _LISTS:
+            value = " ".join("NA" if each is None else repr(each) for each in value)
+        cells.append("" if value is None else str(value))
     for name in names:
         value = row.measures.get(name)
         undefined = "NA" if name in row.measures else ""
@@ -221,13 +279,8 @@ def _parse(text: str, source: str) -> tuple[TrialRecord, ...]:
 
 
 def _check_header(header: Sequence[str], source: str) -> None:
-    """Raises unless the header names every column of a record, each once."""
-    missing = [name for name in ("format", *_COLUMNS) if name not in header]
-    if missing:
-        raise ValueError(
-            f"{source} must have the columns of a nasdepth record, but misses"
-            f" {', '.join(missing)}."
-        )
+    """Raises unless the header names every column of format 1, and none twice."""
+    _check_columns(header, ("format", *_columns(1)), source)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise ValueError(f"{source} names a column twice: {', '.join(twice)}.")
@@ -235,8 +288,9 @@ def _check_header(header: Sequence[str], source: str) -> None:
 
 def _record(cells: Mapping[str, str], place: str) -> TrialRecord:
     """The record of one row; `place` names file and row in errors."""
-    _check_format(cells["format"], place)
-    values: dict[str, object] = {name: cells[name] for name in _COLUMNS}
+    columns = _columns(_format(cells["format"], place))
+    _check_columns(cells, columns, place)
+    values: dict[str, object] = {name: cells[name] for name in columns}
     for name in _INTEGERS:
         values[name] = _number(cells[name], f"{place}, column {name}", int)
     for name in ("seconds", "accuracy"):
@@ -244,14 +298,12 @@ def _record(cells: Mapping[str, str], place: str) -> TrialRecord:
             values[name] = None
         else:
             values[name] = _number(cells[name], f"{place}, column {name}", float)
-    values["curve"] = tuple(
-        _number(part, f"{place}, column curve", float)
-        for part in cells["curve"].split()
-    )
+    for name in (name for name in _LISTS if name in columns):
+        values[name] = _list(name, cells[name], f"{place}, column {name}")
     values["measures"] = {
         name: None if cell == "NA" else _number(cell, f"{place}, column {name}", float)
         for name, cell in cells.items()
-        if name not in _RESERVED and cell != ""
+        if name not in (*columns, "measures", "format") and cell != ""
     }
     try:
         return TrialRecord(**values)  # type: ignore[arg-type]  # one value per column
@@ -259,8 +311,32 @@ def _record(cells: Mapping[str, str], place: str) -> TrialRecord:
         raise ValueError(f"{place}: {error}") from error
 
 
-def _check_format(cell: str, place: str) -> None:
-    """Raises unless this version reads the row's format."""
+def _list(name: str, cell: str, place: str) -> tuple[float | None, ...]:
+    """The numbers of a cell; a replicate that diverged has none."""
+    parts = cell.split()
+    if name == "seeds":
+        return tuple(_number(part, place, int) for part in parts)
+    gap = "NA" if name == "accuracies" else None
+    return tuple(None if p == gap else _number(p, place, float) for p in parts)
+
+
+def _columns(version: int) -> tuple[str, ...]:
+    """Columns that a row of a format has, measures not counted."""
+    return tuple(name for name in _COLUMNS if version > 1 or name not in _ADDED)
+
+
+def _check_columns(present: Iterable[str], columns: Sequence[str], place: str) -> None:
+    """Raises if a column is missing."""
+    missing = [name for name in columns if name not in present]
+    if missing:
+        raise ValueError(
+            f"{place} must have the columns of a nasdepth record, but misses"
+            f" {', '.join(missing)}."
+        )
+
+
+def _format(cell: str, place: str) -> int:
+    """The row's format; raises unless this version reads it."""
     version = _number(cell, f"{place}, column format", int)
     if version > FORMAT:
         raise ValueError(
@@ -268,7 +344,10 @@ def _check_format(cell: str, place: str) -> None:
             " read it with a newer nasdepth."
         )
     if version < 1:
-        raise ValueError(f"{place}, column format must be {FORMAT}, but got {version}.")
+        raise ValueError(
+            f"{place}, column format must be from 1 to {FORMAT}, but got {version}."
+        )
+    return version
 
 
 def _number(cell: str, place: str, kind: type[Number]) -> Number:
@@ -289,6 +368,15 @@ def _choice(value: str, choices: Sequence[str], name: str) -> None:
         raise ValueError(
             f"TrialRecord.{name} must be one of {', '.join(choices)}, but got"
             f" {value!r}."
+        )
+
+
+def _share(value: float | None, name: str, gap: str) -> None:
+    """Raises unless the value lies in [0, 1], or is None where there is a gap."""
+    if value is not None and not 0 <= value <= 1:
+        raise ValueError(
+            f"TrialRecord.{name} must lie in [0, 1], or be None where {gap}, but got"
+            f" {value}."
         )
 
 

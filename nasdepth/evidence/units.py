@@ -199,6 +199,25 @@ def reliability_of(sample: Sample, response: str) -> float | None:
     return 1 - squares / freedom * float(np.mean(1 / counts)) / variance
 
 
+def spread_of(sample: Sample, outcome: str) -> float | None:
+    """Standard deviation of an outcome over the trainings of one architecture.
+
+    Pooled over the units of several trainings, None where there are none.
+    """
+    runs = [np.array(unit.outcomes.get(outcome, ())) for unit in sample.units]
+    several = [values for values in runs if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in several)
+    squares = math.fsum(float(np.sum((v - v.mean()) ** 2)) for v in several)
+    return math.sqrt(squares / freedom) if freedom else None
+
+
+def lost_trainings(outcomes: Mapping[str, Sequence[float]]) -> int:
+    """Number of trainings behind a row or unit that diverged and have no accuracy."""
+    runs = outcomes.get("diverged", ())
+    without = len(runs) - len(outcomes.get("accuracy", ()))
+    return max(0, min(sum(value > 0 for value in runs), without))
+
+
 def count(reasons: Iterable[str]) -> tuple[tuple[str, int], ...]:
     """Each non-empty reason with how often it occurs, the commonest first."""
     return tuple(Counter(reason for reason in reasons if reason).most_common())

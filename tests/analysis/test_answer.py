@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from nasdepth.analysis.answer import Analysis, analyze, analyze_all
@@ -267,6 +268,58 @@ def test_one_training_each_is_warned_of(source: Source) -> None:
 
     assert is_warned(answered(evidence))
     assert not is_warned(answered(twice))
+
+
+def replicated(rows: list[TrialRecord], *around: float) -> list[TrialRecord]:
+    """The trials with replicates so far from each accuracy, and a diverged one."""
+    return [
+        replace(
+            row,
+            accuracies=(*(row.accuracy + each for each in around), None),
+            seeds=tuple(range(len(around) + 1)),
+        )
+        for row in rows
+        if row.accuracy is not None
+    ]
+
+
+def test_replicates_of_a_study_make_the_reliability_known(study: Study) -> None:
+    rows = study(20)
+    plan = Preregistration("accuracy")
+
+    found = analyze(
+        replicated(rows, -0.001, 0.001), plan, options=OPTIONS, explore=False
+    )
+
+    # s^2 = .000002 in each, two seeds each
+    variance = float(np.var([row.accuracy for row in rows], ddof=1))
+    assert found.scope.reliability == pytest.approx(1 - 0.000002 / 2 / variance)
+    assert found.scope.spread == pytest.approx(0.000002**0.5)
+    assert (found.scope.n, found.scope.trainings, found.scope.diverged) == (20, 40, 20)
+    assert not any(text.startswith("One training per") for text in found.warnings)
+
+
+def test_diverged_replicates_are_warned_of(study: Study) -> None:
+    rows = replicated(study(20), 0.0)
+
+    found = analyze(rows, options=OPTIONS, explore=False)
+
+    assert any(
+        text.startswith("Trainings that diverged in architectures of the sample: 20.")
+        for text in found.warnings
+    )
+
+
+def test_summary_tells_what_replicates_tell(study: Study) -> None:
+    single, several = (
+        analyze(rows, options=OPTIONS, explore=False).summary()
+        for rows in (study(20), replicated(study(20), -0.001, 0.001))
+    )
+
+    assert "ACCURACY OVER SEVERAL TRAININGS" in several
+    assert "0.14% over the trainings of one architecture (pooled)" in several
+    assert "of the response's variance" in several
+    assert "OVER SEVERAL TRAININGS" not in single
 
 
 def test_seeds_of_one_architecture_count_once(source: Source) -> None:

@@ -13,6 +13,7 @@ from nasdepth.analysis.wording import (
     headline_section,
     number,
     p_text,
+    replicates_section,
     scope_section,
 )
 from nasdepth.analysis.wording_exploratory import curve_table, exploratory_section
@@ -120,6 +121,43 @@ def test_reliability_is_told_or_why_it_is_unknown(
     found = said(replace(scope, reliability=reliability, replicated=replicated))
 
     assert found["reliability"] == text
+
+
+def test_mean_and_spread_are_told_where_architectures_have_several_trainings(
+    source: Source,
+) -> None:
+    scope = scope_of_source(source(20))
+    several = replace(scope, outcome_mean=0.875, spread=0.004)
+
+    found = said(several)
+
+    assert found["mean"] == "87.50%"
+    assert found["standard deviation"].startswith("0.40% over the trainings of one")
+    assert "mean" not in said(scope)
+
+
+def test_diverged_trainings_stand_beside_the_others(source: Source) -> None:
+    scope = replace(scope_of_source(source(20)), diverged=2)
+
+    assert said(scope)["architectures"].endswith("20 trainings, 2 more diverged")
+
+
+def test_replicates_are_a_section_of_their_own_in_a_summary(source: Source) -> None:
+    scope = replace(scope_of_source(source(20)), outcome_mean=3.0, spread=0.5)
+    scope = replace(scope, reliability=0.875, replicated=20)
+
+    found = replicates_section(scope, Preregistration("epochs_to_threshold"))
+
+    assert found is not None
+    assert found.title == "Epochs to threshold over several trainings"
+    assert found.pairs == (
+        ("mean", "3"),
+        (
+            "standard deviation",
+            "0.5 over the trainings of one architecture (pooled)",
+        ),
+        ("reliability", "0.88 of the response's variance"),
+    )
 
 
 def test_outcome_is_told_in_its_own_unit(source: Source) -> None:

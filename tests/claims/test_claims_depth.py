@@ -111,6 +111,18 @@ def test_h5_counts_diverged_trainings():
     assert line["diverged trainings, without a response"] == "1"
 
 
+def test_h5_counts_each_diverged_replicate():
+    first, second, *others = dropped_skips(-0.2).observations
+    all_lost = replace(diverged(first), outcomes={"diverged": (1.0, 1.0)})
+    accuracy = second.outcomes["accuracy"]
+    outcomes = {"accuracy": accuracy, "diverged": (0.0, 1.0)}
+    rows = [first, all_lost, replace(second, outcomes=outcomes), *others]
+
+    line = dict(found("H5", evidence(rows)).details)
+
+    assert line["diverged trainings, without a response"] == "3"
+
+
 def test_mass_that_predicts_at_equal_params_supports_h9():
     finding = found("H9", dense_nets(1.0, 0.0))
 

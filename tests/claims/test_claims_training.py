@@ -9,7 +9,7 @@ from ladders import diverged, dropped_skips, evidence, kinds, plain_ladder, sele
 from nasdepth.claims import training as claims_training
 from nasdepth.claims.claim import CLAIMS, Options
 from nasdepth.claims.finding import Finding
-from nasdepth.evidence.observations import Evidence
+from nasdepth.evidence.observations import Evidence, Observation
 
 OPTIONS = Options(draws=499)
 SLOPE, EPOCHS = "initial_gradient_slope", "epochs_to_threshold"
@@ -178,6 +178,29 @@ def test_a_diverged_training_counts_as_the_slowest_in_h4():
     assert finding.verdict == "supported"
     assert dict(finding.details)["diverged trainings"].startswith(
         "plain 8 of 16, others 0 of 16, Fisher's p 0.002"
+    )
+
+
+def test_a_diverged_replicate_counts_as_the_slowest_in_h4():
+    def replicated(row: Observation, *lost: float) -> Observation:
+        ended = row.outcomes["accuracy"] * lost.count(0.0)
+        outcomes = {**row.outcomes, "accuracy": ended, "diverged": lost}
+        return replace(row, outcomes=outcomes)
+
+    sound = kinds(0.0, 0.0, outcome=EPOCHS).observations
+    rows = [
+        replicated(row, 0.0, 1.0, 1.0)
+        if row.family == "plain" and row.measures["weighted_layers"] > 12
+        else replicated(row, 0.0, 0.0, 0.0)
+        for row in sound
+    ]
+
+    finding = found("H4", evidence(rows))
+
+    assert found("H4", evidence(sound)).verdict == "undecided"
+    assert finding.verdict == "supported"
+    assert dict(finding.details)["diverged trainings"].startswith(
+        "plain 16 of 48, others 0 of 48"
     )
 
 

@@ -191,11 +191,40 @@ def test_constant_covariate_is_not_counted(source: Source) -> None:
     assert scoped(with_factor(source(20), "a" * 20)).held == 2
 
 
+def test_replicates_of_a_row_are_trainings_and_the_diverged_are_counted(
+    source: Source,
+) -> None:
+    found = changed(
+        source(10), 0, outcomes={"accuracy": (0.4, 0.6), "diverged": (0.0, 1.0, 0.0)}
+    )
+
+    scope = scoped(found)
+
+    assert (scope.n, scope.replicated) == (10, 1)
+    assert (scope.trainings, scope.diverged) == (11, 1)
+    assert scope.spread == pytest.approx(0.02**0.5)
+
+
+def test_diverged_replicates_are_not_missing_where_divergence_is_the_response(
+    source: Source,
+) -> None:
+    found = source(10, plan=Preregistration(response="diverged"))
+    for i in range(10):
+        values = {"accuracy": (0.5,), "diverged": (0.0, float(i < 3))}
+        found = changed(found, i, outcomes=values)
+
+    scope = scoped(found)
+
+    assert (scope.trainings, scope.diverged) == (20, 0)
+    assert scope.outcome_mean == pytest.approx(0.15)
+
+
 def test_nothing_recorded_has_a_scope() -> None:
     scope = scoped(Evidence("nothing", ()))
 
     assert (scope.rows, scope.n, scope.trainings) == (0, 0, 0)
     assert (scope.outcome_range, scope.reliability) == (None, None)
+    assert (scope.outcome_mean, scope.spread, scope.diverged) == (None, None, 0)
     assert scope.detectable == 1
     assert scope.needed == 197
 

@@ -90,6 +90,41 @@ def test_diverged_training_is_an_outcome(
     assert found.reason == reason
 
 
+def test_each_replicate_is_an_outcome(record: TrialRecord) -> None:
+    row = replace(record, accuracy=0.92, accuracies=(0.91, None, 0.93), seeds=(4, 5, 6))
+
+    (found,) = observations_of([row])
+
+    assert found.outcomes["accuracy"] == (0.91, 0.93)
+    assert found.outcomes["diverged"] == (0.0, 1.0, 0.0)
+
+
+def test_replicates_that_all_diverged_are_counted(record: TrialRecord) -> None:
+    row = replace(
+        record,
+        state="pruned",
+        reason="diverged: the loss is inf",
+        accuracy=None,
+        accuracies=(None, None),
+        seeds=(4, 5),
+    )
+
+    (found,) = observations_of([row])
+
+    assert found.outcomes["diverged"] == (1.0, 1.0)
+    assert "accuracy" not in found.outcomes
+
+
+def test_replicates_share_the_epochs_of_one_curve(record: TrialRecord) -> None:
+    row = replace(
+        record, curve=(0.5, 0.8), accuracy=0.8, accuracies=(0.7, 0.9), seeds=(4, 5)
+    )
+
+    (found,) = observations_of([row], threshold=0.6)
+
+    assert found.outcomes["epochs_to_threshold"] == (2.0,)
+
+
 def test_family_joins_those_of_the_stages() -> None:
     residual = '{"span":2,"skip":"add"}'
     stages = f"[{residual},{{}},{residual}]"

@@ -2,9 +2,11 @@
 
 import csv
 import io
+import json
 import pickle
 from dataclasses import fields, replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,34 @@ COLUMNS = {field.name for field in fields(TrialRecord)} | {"format"}
 finite = st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 names = texts.filter(lambda name: name != "" and name not in COLUMNS)
-records = st.builds(
+STUDIES = Path(__file__).parents[2] / "studies"
+RECORDED = [
+    path
+    for path in sorted(STUDIES.glob("*/*.csv"))
+    if path.read_text(encoding="utf-8").startswith("format,")
+]
+#: what nasdepth wrote before trials had replicates
+FIRST = (
+    "format,number,arm,state,architecture,digest,curve,accuracy,validation_images,"
+    "seconds,seed,reason,dataset,config_digest,versions,params\n"
+    "1,3,search,complete,,d,0.5 0.75,0.75,5000,1.5,9,,digits,abc,nasdepth 0.1.0,12.0\n"
+)
+
+
+def with_replicates(row: TrialRecord, *ends: tuple[float | None, int]) -> TrialRecord:
+    """The record with the accuracy and seed of each replicate, and their mean."""
+    accuracies, seeds = zip(*ends, strict=True) if ends else ((), ())
+    known = [value for value in accuracies if value is not None]
+    mean = fmean(known) if known else None
+    return replace(
+        row,
+        accuracy=mean if ends else row.accuracy,
+        accuracies=accuracies,
+        seeds=seeds,
+    )
+
+
+single = st.builds(
     TrialRecord,
     number=st.integers(0, 10**6),
     arm=st.sampled_from(["unselected", "search"]),
@@ -33,6 +62,10 @@ records = st.builds(
     dataset=texts,
     config_digest=texts,
     versions=texts,
+)
+ends = st.tuples(st.none() | st.floats(0, 1), st.integers(0, 2**64))
+records = st.builds(
+    lambda row, found: with_replicates(row, *found), single, st.lists(ends, max_size=3)
 )
 
 
@@ -83,7 +116,116 @@ def test_measure_is_a_column_of_its_own_name(record: TrialRecord) -> None:
     (cells,) = csv.DictReader(io.StringIO(text_of(row)))
 
     assert (cells["effective_depth"], cells["nn_mass"]) == ("10.5", "NA")
-    assert cells["format"] == "1"
+    assert cells["format"] == "2"
+
+
+def test_replicates_are_cells_at_the_end_of_the_fixed_columns(
+    record: TrialRecord,
+) -> None:
+    row = replace(record, measures={"params": 3.0})
+    row = with_replicates(row, (0.91, 4), (None, 5), (0.93, 2**63))
+
+    header, cells = csv.reader(io.StringIO(text_of(row)))
+
+    assert header[-4:] == ["versions", "accuracies", "seeds", "params"]
+    assert cells[-3:-1] == ["0.91 NA 0.93", "4 5 9223372036854775808"]
+
+
+def test_replicates_are_summed_up(record: TrialRecord) -> None:
+    row = with_replicates(record, (0.91, 4), (None, 5), (0.93, 6))
+
+    assert row.accuracy == pytest.approx(0.92)
+    assert (row.ended, row.replicates) == ((0.91, 0.93), 3)
+    assert row.diverged_replicates == 1
+    # two values .02 apart: .02 / sqrt(2)
+    assert row.spread == pytest.approx(0.0141421356)
+
+
+@pytest.mark.parametrize("ends", [(), ((0.75, 1),), ((0.75, 1), (None, 2))])
+def test_one_training_that_ended_has_no_spread(
+    record: TrialRecord, ends: tuple[tuple[float | None, int], ...]
+) -> None:
+    row = with_replicates(record, *ends)
+
+    assert row.ended == (0.75,)
+    assert row.spread is None
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "diverged"),
+    [
+        ("complete", "", 0),
+        ("pruned", "diverged: the loss is inf", 1),
+        ("pruned", "out of memory: 3 GB", 0),
+        ("failed", "", 0),
+    ],
+)
+def test_trial_without_replicates_is_one_training(
+    record: TrialRecord, state: str, reason: str, diverged: int
+) -> None:
+    row = replace(record, state=state, reason=reason, accuracy=None)
+
+    assert (row.replicates, row.diverged_replicates) == (1, diverged)
+    assert (row.ended, row.spread) == ((), None)
+
+
+def test_trial_whose_replicates_all_diverged_has_no_accuracy(
+    record: TrialRecord,
+) -> None:
+    row = replace(record, state="pruned", reason="diverged: inf")
+
+    row = with_replicates(row, (None, 1), (None, 2))
+
+    assert (row.accuracy, row.ended, row.diverged_replicates) == (None, (), 2)
+
+
+def test_trial_that_was_cut_keeps_the_replicates_that_ended(
+    record: TrialRecord,
+) -> None:
+    row = with_replicates(record, (0.5, 1), (0.75, 2))
+
+    row = replace(row, state="failed", accuracy=None)
+
+    assert row.ended == (0.5, 0.75)
+
+
+def test_file_of_the_first_format_is_read_as_ever() -> None:
+    (row,) = read_csv(io.StringIO(FIRST, newline=""))
+
+    assert (row.number, row.accuracy, row.curve) == (3, 0.75, (0.5, 0.75))
+    assert dict(row.measures) == {"params": 12.0}
+    assert (row.accuracies, row.seeds, row.seed) == ((), (), 9)
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
+def test_committed_study_is_the_same_in_this_format(path: Path) -> None:
+    rows = read_csv(path)
+
+    assert rows
+    assert read_csv(io.StringIO(text_of(*rows), newline="")) == rows
+
+
+def test_column_of_replicates_in_the_first_format_is_not_taken_for_a_measure() -> None:
+    text = FIRST.replace(",params", ",seeds")
+
+    with pytest.raises(ValueError, match=r"like a column of the record.*seeds"):
+        read_csv(io.StringIO(text, newline=""))
+
+
+def test_row_of_the_second_format_has_its_columns() -> None:
+    text = FIRST.replace("\n1,", "\n2,")
+
+    with pytest.raises(ValueError, match=r"row 1 must .* misses accuracies, seeds"):
+        read_csv(io.StringIO(text, newline=""))
+
+
+def test_record_is_plain_json(record: TrialRecord) -> None:
+    row = with_replicates(record, (0.5, 4), (None, 5))
+
+    found = json.loads(json.dumps(row.as_dict()))
+
+    assert (found["accuracies"], found["seeds"]) == ([0.5, None], [4, 5])
+    assert (found["curve"], found["measures"]) == ([0.5, 0.75], {})
 
 
 def test_undefined_measure_differs_from_a_missing_one(record: TrialRecord) -> None:
@@ -134,6 +276,24 @@ def test_measures_cannot_be_changed_from_outside(record: TrialRecord) -> None:
             "named like a column of the record, but got seed",
         ),
         ({"measures": {"": 1.0}}, "but got an empty name"),
+        (
+            {"accuracies": (0.75, float("nan")), "seeds": (1, 2)},
+            r"accuracies must lie in \[0, 1\], or be None where a replicate diverged",
+        ),
+        ({"accuracies": (0.75,)}, "seeds must be as many as .*, but got 0 for 1"),
+        ({"seeds": (1, 2)}, "seeds must be as many as .*, but got 2 for 0"),
+        (
+            {"accuracies": (0.5, 0.75), "seeds": (1, 2)},
+            r"must be the mean of the replicates that ended, but got 0.75 of \(0.5, ",
+        ),
+        (
+            {"accuracies": (None,), "seeds": (1,)},
+            "must be the mean of the replicates that ended, but got 0.75",
+        ),
+        (
+            {"accuracies": (0.75,), "seeds": (1,), "accuracy": None},
+            "must be the mean of the replicates that ended, but got None",
+        ),
     ],
 )
 def test_record_refuses(
@@ -151,8 +311,11 @@ def test_record_refuses(
         ({"seed": "1.5"}, "row 2, column seed must be an integer, but got '1.5'"),
         ({"curve": "0.1 x"}, "row 2, column curve must be a finite number.*'x'"),
         ({"depth": "deep"}, "row 2, column depth must be a finite number.*'deep'"),
-        ({"format": "2"}, "row 2 has format 2, newer than 1.*newer nasdepth"),
-        ({"format": "0"}, "row 2, column format must be 1, but got 0"),
+        ({"accuracies": "0.5 x"}, "row 2, column accuracies must be a finite.*'x'"),
+        ({"seeds": "1 NA"}, "row 2, column seeds must be an integer, but got 'NA'"),
+        ({"curve": "0.1 NA"}, "row 2, column curve must be a finite number.*'NA'"),
+        ({"format": "3"}, "row 2 has format 3, newer than 2.*newer nasdepth"),
+        ({"format": "0"}, "row 2, column format must be from 1 to 2, but got 0"),
         ({"arm": ""}, "row 2: TrialRecord.arm must be one of"),
     ],
 )
@@ -198,5 +361,5 @@ def test_column_named_twice_is_refused(record: TrialRecord) -> None:
 
 
 def test_row_of_wrong_length_is_refused(record: TrialRecord) -> None:
-    with pytest.raises(ValueError, match="row 2 must have 15 cells, but got 2"):
+    with pytest.raises(ValueError, match="row 2 must have 17 cells, but got 2"):
         read_csv(io.StringIO(text_of(record) + "1,2\n"))

@@ -13,7 +13,9 @@ from nasdepth.evidence.units import (
     by_digest,
     by_row,
     count,
+    lost_trainings,
     reliability_of,
+    spread_of,
     why_unused,
 )
 
@@ -260,6 +262,44 @@ def test_reliability_of_a_response_that_does_not_vary_is_unknown(
     rows = [*trained(row, "a", 0.5, 0.5), *trained(row, "b", 0.5, 0.5)]
 
     assert reliability_of(by_digest(rows, exact=()), "log_error") is None
+
+
+def test_spread_is_pooled_over_units_of_several_trainings(row: Observation) -> None:
+    rows = [
+        *trained(row, "a", 0.4, 0.6),
+        *trained(row, "b", 0.6, 0.7, 0.8),
+        *trained(row, "c", 0.1),
+    ]
+
+    found = spread_of(by_digest(rows, exact=()), "accuracy")
+
+    # squares .02 and .02 over 1 + 2 degrees of freedom
+    assert found == pytest.approx(math.sqrt(0.04 / 3))
+
+
+def test_spread_of_one_training_each_is_unknown(row: Observation) -> None:
+    rows = [*trained(row, "a", 0.4), *trained(row, "b", 0.6)]
+
+    assert spread_of(by_digest(rows, exact=()), "accuracy") is None
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "lost"),
+    [
+        ({"accuracy": (0.5, 0.6), "diverged": (0.0, 1.0, 0.0)}, 1),
+        ({"accuracy": (0.5,), "diverged": (0.0,)}, 0),
+        ({"diverged": (1.0, 1.0)}, 2),
+        # pruned, not diverged
+        ({"diverged": (0.0,)}, 0),
+        # a table that tells the accuracy of a training and that it diverged
+        ({"accuracy": (0.1,), "diverged": (1.0,)}, 0),
+        ({"accuracy": (0.1, 0.2)}, 0),
+    ],
+)
+def test_lost_training_diverged_and_has_no_accuracy(
+    outcomes: dict[str, tuple[float, ...]], lost: int
+) -> None:
+    assert lost_trainings(outcomes) == lost
 
 
 def test_reasons_are_counted_the_commonest_first_and_none_left_out() -> None:
