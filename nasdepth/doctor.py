@@ -1,6 +1,5 @@
 """What works here and what does not: versions, devices, storage, data sets."""
 
-import os
 import platform
 import sys
 import time
@@ -12,6 +11,8 @@ from nasdepth import __version__
 from nasdepth.search.storage import existing_storage
 from nasdepth.training.datasets import DATASETS
 from nasdepth.training.device import pick_precision
+from nasdepth.training.memory import available_bytes, total_bytes
+from nasdepth.training.processors import cpu_quota, usable_cores
 
 _PACKAGES = ("torch", "torchvision", "optuna", "optuna-dashboard", "numpy")
 
@@ -40,19 +41,37 @@ def _package(name: str) -> dict[str, str]:
 
 
 def _devices() -> list[dict[str, str]]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     cpu = torch.device("cpu")
-    detail = f"{cores or os.cpu_count()} usable cores, {pick_precision('auto', cpu)}"
+    cores = f"{usable_cores()} usable cores{_quota(cpu_quota())}"
+    detail = f"{cores}, {pick_precision('auto', cpu)}, {_products()}, {_memory(cpu)}"
     rows = [_row("cpu", "ok", detail)]
     for index in range(torch.cuda.device_count()):
         device = torch.device("cuda", index)
         name = torch.cuda.get_device_name(device)
-        rows.append(
-            _row(f"cuda:{index}", "ok", f"{name}, {pick_precision('auto', device)}")
-        )
+        detail = f"{name}, {pick_precision('auto', device)}, {_memory(device)}"
+        rows.append(_row(f"cuda:{index}", "ok", detail))
     if len(rows) == 1:
         rows.append(_row("cuda", "none", "trainings run on the CPU"))
     return rows
+
+
+def _quota(cores: float | None) -> str:
+    return "" if cores is None else f" (a cgroup allows {cores:g})"
+
+
+def _products() -> str:
+    """What the CPU multiplies in bf16 with."""
+    units = {
+        "AMX": torch.cpu._is_amx_tile_supported(),
+        "AVX-512": torch.cpu._is_avx512_bf16_supported(),
+    }
+    found = [name for name, present in units.items() if present]
+    return f"bf16 by {' and '.join(found)}" if found else "no bf16"
+
+
+def _memory(device: torch.device) -> str:
+    sizes = (available_bytes(device) / 2**30, total_bytes(device) / 2**30)
+    return "{:.1f} of {:.1f} GiB free".format(*sizes)
 
 
 def _storage(url: str) -> dict[str, str]:

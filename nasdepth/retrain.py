@@ -14,6 +14,7 @@ from nasdepth.architecture.spec import Architecture
 from nasdepth.export import ExportSource, export
 from nasdepth.network.build import build
 from nasdepth.search.study import versions
+from nasdepth.training import probe
 from nasdepth.training.data import Dataset
 from nasdepth.training.loop import evaluate, fit
 from nasdepth.training.recipe import Epoch, TrainingConfig
@@ -69,19 +70,59 @@ def retrain(
     device: torch.device,
     test: tuple[Tensor, Tensor] | None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    folder: Path | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Run:
     """Train on the training images, then open the test set once.
 
+    Args:
+        architecture: as `fitted_to` returns it.
+        dataset: as `load` returns it.
+        config: how to train.
+        seed: of the weights, the order of images and the augmentation.
+        device: where to train.
+        test: images and labels; None where there are none.
+        on_epoch: as in `fit`.
+        folder: takes the checkpoint; one that is there is gone on from.
+        stop: as in `fit`.
+
     Raises:
         Diverged: the loss became infinite or not a number.
+        Stopped: as asked for.
+        ValueError: the checkpoint is another training's.
     """
     network = build(architecture, seed=seed)
-    result = fit(network, dataset, config, seed=seed, device=device, on_epoch=on_epoch)
+    checkpoint = None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint = folder / f"seed-{seed}.safetensors"
+    result = fit(
+        network,
+        dataset,
+        config,
+        seed=seed,
+        device=device,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+        stop=stop,
+    )
     accuracy = None
     if test is not None:
         accuracy = evaluate(network, *test, dataset, device=device).accuracy
     speed = result.images_per_second
     return Run(seed, network, result.accuracy, accuracy, result.seconds, speed)
+
+
+def deterministic_cost(
+    architecture: Architecture,
+    dataset: Dataset,
+    config: TrainingConfig,
+    device: torch.device,
+) -> float:
+    """Time of a deterministic training step of the architecture, over a free one."""
+    network = build(architecture, seed=0)
+    shape = dataset.input_shape
+    return probe.deterministic_cost(network, shape, config.batch_size, device)
 
 
 def summarised(runs: Sequence[Run]) -> str:

@@ -1,5 +1,6 @@
 """Facts about the doctor: what works here is said so, what does not too."""
 
+import re
 import socket
 
 import optuna
@@ -57,6 +58,37 @@ def test_data_that_was_found_says_where(tmp_path, monkeypatch):
 def test_processor_has_cores(rows):
     assert rows["cpu"]["state"] == "ok"
     assert int(rows["cpu"]["detail"].split()[0]) >= 1
+
+
+def test_processor_tells_its_bf16_and_its_memory(rows):
+    detail = rows["cpu"]["detail"]
+
+    assert ("bf16 by" in detail) != ("no bf16" in detail)
+    assert re.search(r"[\d.]+ of [\d.]+ GiB free", detail)
+
+
+@pytest.mark.parametrize(
+    ("tiles", "vectors", "expected"),
+    [
+        (True, True, "bf16 by AMX and AVX-512"),
+        (False, True, "bf16 by AVX-512"),
+        (False, False, "no bf16"),
+    ],
+)
+def test_units_that_multiply_bf16_are_named(monkeypatch, tiles, vectors, expected):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: vectors)
+
+    assert doctor._products() == expected
+
+
+def test_quota_of_a_cgroup_is_told(monkeypatch):
+    monkeypatch.setattr(doctor, "cpu_quota", lambda: 1.5)
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 2)
+
+    found = {row["what"]: row for row in examine("sqlite:///none.db")}
+
+    assert "2 usable cores (a cgroup allows 1.5)" in found["cpu"]["detail"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a device")

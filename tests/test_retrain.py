@@ -11,7 +11,7 @@ from nasdepth.architecture.spec import Architecture, InvalidArchitecture, Stage,
 from nasdepth.network.build import build
 from nasdepth.training.data import DataConfig, load, load_test
 from nasdepth.training.loop import evaluate
-from nasdepth.training.recipe import Diverged, TrainingConfig
+from nasdepth.training.recipe import Diverged, Stopped, TrainingConfig
 
 DATA = DataConfig("digits", limit=200)
 TINY = Architecture((Stage(depth=1, width=16),), Stem(8, stride=2))
@@ -176,3 +176,23 @@ def test_diverged_training_is_no_run(digits, architecture):
 def test_foreign_images_cannot_be_fitted(digits):
     with pytest.raises(InvalidArchitecture, match="num_classes"):
         again.fitted_to(TINY, replace(digits, classes=()))
+
+
+def test_training_goes_on_from_its_checkpoint(train, tmp_path):
+    whole = train(5)
+    steps = iter(range(9))
+    with pytest.raises(Stopped):
+        train(5, folder=tmp_path, stop=lambda: next(steps, None) is None)
+
+    again = train(5, folder=tmp_path)
+
+    assert again.validation == whole.validation
+    assert again.test == whole.test
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[name], value)
+
+
+def test_cost_of_determinism_is_a_ratio(digits, architecture):
+    cost = again.deterministic_cost(architecture, digits, CONFIG, torch.device("cpu"))
+
+    assert 0.1 < cost < 10

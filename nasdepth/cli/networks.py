@@ -78,7 +78,13 @@ def screen(
     default="one-cycle",
     show_default=True,
 )
+@click.option("--deterministic", is_flag=True, help="The same bits each time.")
 @click.option("-o", "--output", type=output_path, help="Export the best seed here.")
+@click.option(
+    "--checkpoints",
+    type=output_path,
+    help="Folder for the state at every epoch: the same command goes on from it.",
+)
 @click.option("--threads", type=click.IntRange(1), default=os.cpu_count())
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @format_option
@@ -87,6 +93,7 @@ def train(
     data: str,
     seeds: int,
     output: Path | None,
+    checkpoints: Path | None,
     threads: int,
     device: str,
     form: "Form",
@@ -101,10 +108,17 @@ def train(
 
     from nasdepth import retrain as again
     from nasdepth.export import check_vacant
+    from nasdepth.search.stopping import StopFlag
     from nasdepth.search.study import prepare_process
     from nasdepth.tables import render
     from nasdepth.training.data import load, load_test
-    from nasdepth.training.recipe import Diverged, Epoch, TrainingConfig
+    from nasdepth.training.recipe import (
+        Diverged,
+        DoesNotFit,
+        Epoch,
+        Stopped,
+        TrainingConfig,
+    )
 
     if output:
         check_vacant(output)
@@ -123,21 +137,30 @@ def train(
             err=True,
         )
 
+    if config.deterministic:
+        cost = again.deterministic_cost(architecture, dataset, config, chosen)
+        click.echo(f"A deterministic step takes {cost:.2f} times as long.", err=True)
+    stop = StopFlag()
     try:
-        runs = [
-            again.retrain(
-                architecture,
-                dataset,
-                config,
-                seed=seed,
-                device=chosen,
-                test=test,
-                on_epoch=tell,
-            )
-            for seed in range(seeds)
-        ]
-    except Diverged as error:
+        with stop.watching(), stop.armed():
+            runs = [
+                again.retrain(
+                    architecture,
+                    dataset,
+                    config,
+                    seed=seed,
+                    device=chosen,
+                    test=test,
+                    on_epoch=tell,
+                    folder=checkpoints,
+                    stop=stop,
+                )
+                for seed in range(seeds)
+            ]
+    except (Diverged, DoesNotFit) as error:
         raise click.ClickException(str(error)) from error
+    except Stopped:
+        raise KeyboardInterrupt from None
     click.echo(render([run.row() for run in runs], form))
     click.echo(f"{dataset.label}, {again.summarised(runs)}", err=True)
     if output:

@@ -58,7 +58,7 @@ def export(
         stored.weights_file(chosen, study, folder),
         load(config.data),
         load_test(config.data),
-        row.accuracy or 0.0,
+        next(iter(row.ended), row.accuracy or 0.0),  # of the weights that were kept
         {
             "study": study_name,
             "trial": row.number,

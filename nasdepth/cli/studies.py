@@ -22,12 +22,27 @@ from nasdepth.cli.base import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
     import optuna
 
     from nasdepth.evidence.records import TrialRecord
     from nasdepth.search.config import StudyConfig
     from nasdepth.tables import Form
+
+
+class _Count(click.ParamType[Any]):
+    """A number of processes, or "auto"."""
+
+    name = "integer|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == "auto":
+            return value
+        return click.IntRange(1).convert(value, param, ctx)
+
+
+_COUNT = _Count()
 
 
 @main.command()
@@ -47,8 +62,7 @@ def init(data: str, output: Path) -> None:
     if output.exists():
         raise FileExistsError(f"{output} exists; give another name.")
     config = data_config_of(data)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    template = Template(config, describe_source(config), output, cores)
+    template = Template(config, describe_source(config), output)
     output.write_text(template.text(), encoding="utf-8")
     command = f"nasdepth search {shlex.quote(str(output))} --timeout 3600"
     click.echo(f"Wrote {output}. Next:\n  {command}")
@@ -59,7 +73,7 @@ def init(data: str, output: Path) -> None:
 @storage_options
 @click.option("--n-trials", type=click.IntRange(1), help="The study's total.")
 @click.option("--timeout", type=click.FloatRange(0), help="Seconds; then none starts.")
-@click.option("--workers", type=click.IntRange(1), help="Processes.")
+@click.option("--workers", type=_COUNT, help="Processes; auto fills the machine.")
 @click.option("--threads", type=click.IntRange(1), help="Of each on the CPU.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option(
@@ -80,7 +94,7 @@ def search(
     \b
     Example:  nasdepth search studies/fashion-mnist.toml --workers 2
     """
-    from nasdepth import present
+    from nasdepth import present, watching
     from nasdepth.analysis.answer import analyze
     from nasdepth.dashboard import annotate_study
     from nasdepth.search import storage as stored
@@ -88,10 +102,12 @@ def search(
     from nasdepth.search.config import load_config
     from nasdepth.search.study import open_study, prepare_process
     from nasdepth.training.data import load
+    from nasdepth.training.processors import default_workers
 
     config = _with_options(load_config(study_file), options)
     run = config.search
-    prepare_process(run.threads, run.device)
+    device = prepare_process(run.threads, run.device)
+    count = default_workers(device) if run.workers == "auto" else run.workers
     dataset = load(config.data)
     study, repaired = open_study(config, dataset, storage)
     for number in repaired:
@@ -103,13 +119,13 @@ def search(
     until = time.time() + timeout if timeout is not None else float("inf")
     arguments = ["--storage", storage, "--study-name", config.name]
     arguments += ["--artifacts", str(folder), "--until", str(until)]
-    fleet = workers.start(arguments, run.workers, folder, run.threads)
+    fleet = workers.start(arguments, count, folder, run.threads)
     try:
-        present.watch(study, fleet, run.n_trials)
+        watching.watch(study, fleet, run.n_trials)
     finally:
         fleet.interrupt()
-        stored.repair(study)
-    if failure := fleet.failure():
+        stored.repair(study, "interrupted")
+    if failure := fleet.failure(watching.missing(study, run.n_trials)):
         raise click.ClickException(failure)
     rows = stored.records(study)
     found = analyze(stored.evidence(study), explore=False)
@@ -130,6 +146,7 @@ def _with_options(config: "StudyConfig", options: dict[str, Any]) -> "StudyConfi
 @study_name_option
 @click.option("--until", type=float, default=float("inf"), hidden=True)
 @click.option("--parent", type=int, default=0, hidden=True)
+@click.option("--status", type=output_path, hidden=True)
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 def worker(
     storage: str,
@@ -137,6 +154,7 @@ def worker(
     study_name: str,
     until: float,
     parent: int,
+    status: Path | None,
     device: str | None,
 ) -> None:
     """One more process on an existing study, here or on another machine.
@@ -146,15 +164,48 @@ def worker(
     """
     from nasdepth.dashboard import annotate
     from nasdepth.search import storage as stored
-    from nasdepth.search.study import Worker, prepare_process, work
+    from nasdepth.search.status import Status, StatusFile
+    from nasdepth.search.study import (
+        POISONED,
+        DevicePoisoned,
+        Worker,
+        prepare_process,
+        work,
+    )
+    from nasdepth.search.workers import INTERRUPTED
     from nasdepth.training.data import load
 
     study = study_of(storage, study_name)
     config = stored.study_config(study)
     chosen = prepare_process(config.search.threads, device or config.search.device)
-    store = stored.artifact_store(stored.artifact_directory(storage, artifacts))
-    dataset = load(config.data)
-    work(study, Worker(config, dataset, chosen, store, annotate, until, parent))
+    folder = stored.artifact_directory(storage, artifacts)
+    store = stored.artifact_store(folder)
+    dataset = load(config.data).to(chosen)
+    telling = StatusFile(status)
+    telling.write(Status())
+    process = Worker(
+        config, dataset, chosen, store, annotate, until, parent, folder, telling
+    )
+    try:
+        work(study, process)
+    except DevicePoisoned as error:
+        click.echo(f"Error: {error}", err=True)
+        _leave(POISONED, parent)
+    except KeyboardInterrupt:
+        if parent:
+            _leave(INTERRUPTED, parent)
+        raise
+
+
+def _leave(code: int, parent: int) -> "NoReturn":
+    """End a worker; one of a fleet without the interpreter's tidying.
+
+    That takes a second with torch, and may not end where the device is lost.
+    """
+    if parent:
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 @main.command()

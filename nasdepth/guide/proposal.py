@@ -236,8 +236,11 @@ class Guide:
 
     def _is_confirming(self, history: History) -> bool:
         """Whether it is time to finish the best of the short runs."""
-        every = self.settings.confirm
-        return len(history.seen) % every == every - 1 and self._is_open(history)
+        every, begun = self.settings.confirm, len(history.seen)
+        due = begun % every == every - 1
+        if self.settings.confirm_from:
+            due = begun >= self.settings.confirm_from
+        return due and self._is_open(history)
 
     def _is_open(self, history: History) -> bool:
         """Whether a short run is left that could be finished."""

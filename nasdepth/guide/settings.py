@@ -22,6 +22,8 @@ class Settings:
         choices: whether the model sees the choices, or the features alone.
         short: step at which short runs end; None for none.
         confirm: of so many trials one finishes the best unfinished short run.
+        confirm_from: trials before which none is finished, and after which all are;
+            0 takes turns as `confirm` says.
         shortlist: candidates whose cost is found out, where finding out is slow.
     """
 
@@ -35,6 +37,7 @@ class Settings:
     choices: bool = True
     short: int | None = None
     confirm: int = 10
+    confirm_from: int = 0
     shortlist: int = 8
 
     def __post_init__(self) -> None:

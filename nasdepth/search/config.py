@@ -21,6 +21,7 @@ from nasdepth.measures.catalogue import CATALOGUE
 from nasdepth.search.space_config import Section, SpaceConfig
 from nasdepth.training.data import DataConfig
 from nasdepth.training.recipe import TrainingConfig
+from nasdepth.training.schedule import rungs
 
 #: what pydantic calls a key that is unknown
 _FOREIGN: Final = ("extra_forbidden", "unexpected_keyword_argument")
@@ -29,6 +30,13 @@ _YOUNGER: Final[Mapping[str, Any]] = {
     "space.dropped": False,
     "preregistration.covariates": [],
     "preregistration.threshold": 0.0,
+    "design.replicates": 1,
+    "training.rungs": [],
+    "training.cooldown": 0.0,
+    "training.halvings": 1,
+    "training.deterministic": False,
+    "training.compile": False,
+    "training.cuda_graph": False,
 }
 #: a cost that is timed, see `network/latency.py`
 LATENCY: Final = "latency"
@@ -113,10 +121,13 @@ class DesignConfig(Section):
     Attributes:
         trials: how many.
         candidates: feasible architectures to choose each one from.
+        replicates: trainings of each, with seeds of their own; its value is the mean
+            of those that did not diverge.
     """
 
     trials: int = Field(12, ge=0)
     candidates: int = Field(25, ge=1)
+    replicates: int = Field(1, ge=1, le=64)
 
 
 class GuideConfig(Section):
@@ -138,14 +149,14 @@ class PrunerConfig(Section):
     Attributes:
         kind: "halving" is successive halving (Jamieson & Talwalkar 2016,
             arXiv:1502.07943); "short" ends all at the first rung but those that the
-            guide wants finished.
-        first_rung: epoch of the first decision; 0 is a third of the epochs, because
-            deep networks start more slowly than shallow ones.
+            guide wants finished, "top" too, which finishes the best when all are there.
+        first_rung: epoch of the first decision; 0 is 1 / factor**2 of the epochs, and
+            not before 50 steps.
         factor: of the epochs from rung to rung; one trial in so many goes on.
-        confirm: of so many trials one finishes the best short run.
+        confirm: of so many trials one finishes the best short run; of "top" at the end.
     """
 
-    kind: Literal["halving", "short"] = "halving"
+    kind: Literal["halving", "short", "top"] = "halving"
     first_rung: int = Field(0, ge=0)
     factor: int = Field(3, ge=2)
     confirm: int = Field(10, ge=2)
@@ -165,7 +176,8 @@ class SearchConfig(Section):
         prior_study: study in the same storage whose results are prior knowledge.
         n_trials: the study's total, complete and pruned.
         seed: of everything random.
-        workers: processes.
+        workers: processes; "auto" is as many as the processor has usable cores, or as
+            the GPU has room for.
         threads: of each process on the CPU.
         device: "auto", "cpu", "cuda" or "cuda:N".
     """
@@ -179,7 +191,7 @@ class SearchConfig(Section):
     prior_study: str = ""
     n_trials: int = Field(40, ge=1)
     seed: int = Field(0, ge=0, lt=2**32)
-    workers: int = Field(1, ge=1)
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     threads: int = Field(1, ge=1)
     device: str = "auto"
 
@@ -237,19 +249,36 @@ class StudyConfig(Section):
         search = {**self.search.model_dump(), **values}
         return _checked({**self.model_dump(), "search": search}, "the command line")
 
-    @property
-    def first_rung(self) -> int:
-        """Epoch of the first pruning decision."""
-        third = -(-self.training.epochs // 3)
-        return self.pruner.first_rung or third
+    def rungs(self, images: int) -> tuple[int, ...]:
+        """Epochs at which trials are compared; the last is the end.
+
+        Args:
+            images: to train on.
+        """
+        training, pruner = self.training, self.pruner
+        steps = max(1, images // training.batch_size)
+        return rungs(
+            training.epochs, steps, factor=pruner.factor, first=pruner.first_rung
+        )
 
     @model_validator(mode="after")
     def _guide_confirms(self) -> Self:
         """Raises where short runs have nobody who finishes the best."""
-        if self.pruner.kind == "short" and self.search.sampler != "guided":
+        kind, sampler = self.pruner.kind, self.search.sampler
+        if kind != "halving" and sampler != "guided":
             raise ValueError(
-                "pruner.kind = 'short' needs search.sampler = 'guided', but got "
-                f"{self.search.sampler!r}"
+                f"pruner.kind = {kind!r} needs search.sampler = 'guided', but got "
+                f"{sampler!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pruner_sets_rungs(self) -> Self:
+        """Raises where rungs are set beside those of the pruner."""
+        if self.training.rungs:
+            raise ValueError(
+                "training.rungs follow from [pruner], but got "
+                f"{list(self.training.rungs)}; set pruner.first_rung and pruner.factor"
             )
         return self
 

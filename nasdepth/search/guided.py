@@ -162,6 +162,7 @@ class StudyGuide(GuidedSampler):
         prior: records of another study, as prior knowledge.
         images: behind a validation accuracy.
         device: on which latency is timed.
+        rung: epoch at which short runs end, where there are any.
     """
 
     def __init__(
@@ -172,12 +173,13 @@ class StudyGuide(GuidedSampler):
         prior: tuple[TrialRecord, ...] = (),
         images: int = 10_000,
         device: torch.device | str = "cpu",
+        rung: int = 1,
     ) -> None:
         self.sight = Sight(config, space, device)
         self._told: Counter[str] = Counter()
         self._drawn = 0
         search, pruner = config.search, config.pruner
-        short = config.first_rung if pruner.kind == "short" else None
+        short = rung if pruner.kind != "halving" else None
         super().__init__(
             space.suggest,
             features=self.sight.features,
@@ -193,6 +195,7 @@ class StudyGuide(GuidedSampler):
                 pool=config.guide.pool,
                 short=short,
                 confirm=pruner.confirm,
+                confirm_from=_last_short(config),
             ),
         )
 
@@ -278,6 +281,12 @@ def check_prior(config: StudyConfig, storage: BaseStorage | None) -> None:
         raise ValueError(
             f"The prior study {config.search.prior_study!r} must have finished trials."
         )
+
+
+def _last_short(config: StudyConfig) -> int:
+    """Trials after which the best short runs are finished; 0 where they take turns."""
+    total, pruner = config.search.n_trials, config.pruner
+    return total - max(1, total // pruner.confirm) if pruner.kind == "top" else 0
 
 
 def _cost_of(config: StudyConfig, sight: Sight) -> Cost | None:

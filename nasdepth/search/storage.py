@@ -1,7 +1,5 @@
 """Storages, and studies read as records."""
 
-import os
-import socket
 import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,7 +13,6 @@ from optuna.storages import (
     BaseStorage,
     JournalStorage,
     RDBStorage,
-    RetryHeartbeatStaleTrialCallback,
 )
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
@@ -26,11 +23,12 @@ from nasdepth.architecture.registry import unknown
 from nasdepth.evidence.observations import Evidence, observations_of
 from nasdepth.evidence.records import TrialRecord
 from nasdepth.search.config import StudyConfig
+from nasdepth.search.retries import repair as repair
+from nasdepth.search.retries import requeue as requeue
 
 DEFAULT_STORAGE: Final = "sqlite:///nasdepth.db"
 WEIGHTS: Final = "model.safetensors"
 _HEARTBEAT: Final = 30  # seconds
-_MAX_RETRY: Final = 3
 #: what the opening of a storage fails with
 _UNOPENED: Final = (
     SQLAlchemyError,
@@ -179,6 +177,8 @@ def record(trial: FrozenTrial, attributes: dict[str, Any]) -> TrialRecord:
         measures=network.get("measures", {}),
         curve=tuple(curve),
         accuracy=outcome.get("accuracy") if complete else None,
+        accuracies=tuple(outcome.get("accuracies", ())),
+        seeds=tuple(outcome.get("seeds", ())),
         validation_images=attributes.get("validation_images", 0),
         seconds=outcome.get("seconds", 0.0),
         seed=outcome.get("seed", 0),
@@ -244,57 +244,6 @@ def best_trial(study: optuna.Study, number: int | None = None) -> FrozenTrial:
             state = trial.state.name.lower()
             raise ValueError(f"Trial {number} must be complete, but it is {state}.")
     raise ValueError(f"Study {study.study_name!r} has no trial {number}.")
-
-
-def worker_identity() -> dict[str, str | int]:
-    """What tells whether the process that runs a trial is still alive."""
-    pid = os.getpid()
-    return {"host": socket.gethostname(), "pid": pid, "born": _born(pid)}
-
-
-def repair(study: optuna.Study) -> list[int]:
-    """Fail and requeue the running trials whose process on this machine is dead.
-
-    Returns:
-        Their numbers.
-    """
-    repaired = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if _is_dead(trial.user_attrs.get("worker")):
-            study.tell(trial.number, state=TrialState.FAIL)
-            requeue(study, trial)
-            repaired.append(trial.number)
-    return repaired
-
-
-def requeue(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queue a failed trial again, with its parameters, at most three times.
-
-    One that ended before its network was chosen has nothing to repeat.
-    """
-    if "network" not in trial.user_attrs:
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        retry = RetryHeartbeatStaleTrialCallback(max_retry=_MAX_RETRY)
-    retry(study, trial)
-
-
-def _is_dead(worker: dict[str, Any] | None) -> bool:
-    if worker is None or worker["host"] != socket.gethostname():
-        return False  # not ours to judge: the heartbeat will
-    return bool(_born(worker["pid"]) != worker["born"])
-
-
-def _born(pid: int) -> int:
-    """Start time of a process in clock ticks since boot; 0 where there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0 if not Path("/proc/self/stat").exists() else -1
-    state, *rest = text.rsplit(")", 1)[1].split()
-    # dead, only not yet collected by its parent
-    return 0 if state in "ZX" else int(rest[18])
 
 
 def _path(url: str) -> str | None:

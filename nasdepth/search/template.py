@@ -51,7 +51,8 @@ objectives = ["accuracy"]  # or ["accuracy", "macs"], "params", "peak_memory", "
 # total of finished trials; more time, more trials
 n_trials = 40
 seed = 0
-workers = {workers}
+# one process a usable core, on a GPU as its memory allows; or a number
+workers = "auto"
 """
 
 
@@ -63,13 +64,11 @@ class Template:
         data: the data set.
         info: what it holds.
         file: name of the study file.
-        workers: processes that the machine has room for.
     """
 
     data: DataConfig
     info: SourceInfo
     file: Path
-    workers: int
 
     def text(self) -> str:
         """The study file."""
@@ -94,7 +93,6 @@ class Template:
             macs=max(1_000_000, 16_000 * (side // stem_stride) ** 2),
             epochs=20 if small else 8,
             batch=32 if small else 128,
-            workers=self.workers,
         )
 
     def _side(self) -> int:

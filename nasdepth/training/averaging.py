@@ -9,18 +9,24 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class WeightAverage:
-    """Mean of the parameters of one network over the steps at which it was added."""
+    """Mean of the parameters of one network over the steps at which it was added.
+
+    Attributes:
+        sums: of each parameter.
+        count: how many were added.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
-        self._sums = [torch.zeros_like(p) for p in network.parameters()]
-        self._count = 0
+        self._parameters = [p.data for p in network.parameters()]
+        self.sums = [torch.zeros_like(p) for p in self._parameters]
+        self.count = 0
 
     @torch.no_grad()
     def add(self) -> None:
         """Count the parameters as they are now."""
-        torch._foreach_add_(self._sums, [p.data for p in self._network.parameters()])
-        self._count += 1
+        torch._foreach_add_(self.sums, self._parameters)
+        self.count += 1
 
     @contextmanager
     def applied(self, estimate: Callable[[], None]) -> Iterator[None]:
@@ -34,10 +40,8 @@ class WeightAverage:
         raw = [tensor.detach().clone() for tensor in state]
         try:
             with torch.no_grad():
-                for p, total in zip(
-                    self._network.parameters(), self._sums, strict=True
-                ):
-                    p.copy_(total / self._count)
+                for p, total in zip(self._network.parameters(), self.sums, strict=True):
+                    p.copy_(total / self.count)
             _reestimate(self._network, estimate)
             yield
         finally:

@@ -1,17 +1,37 @@
 """Which device trains, in which precision and layout, and how it runs out of memory.
 
-Precision and layout follow from the hardware by rule and not from a timing, so that
-one machine always trains the same way.
+`pick_precision` follows from the hardware by rule; `probe.py` times it.
 """
 
-from typing import Literal
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal
 
 import torch
 
 Precision = Literal["auto", "fp32", "bf16"]
 
-# What allocators of the CPU say; CUDA has torch.OutOfMemoryError.
-_CPU_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory")
+# What allocators of the CPU say, and what of CUDA is no torch.OutOfMemoryError: the
+# driver, and libraries that allocate on their own.
+_OUT_OF_MEMORY: Final = (
+    "can't allocate memory",
+    "not enough memory",
+    # oneDNN, which makes the code of a kernel at its first call
+    "could not create a primitive",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
+# What a failed kernel is told by, apart from torch.AcceleratorError.
+_POISONED: Final = (
+    "CUDA error",
+    "device-side assert",
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -61,11 +81,64 @@ def pick_precision(name: Precision, device: torch.device) -> Literal["fp32", "bf
     return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
 
 
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies in bf16 at all: worth a timing."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    tiles: bool = torch.cpu._is_amx_tile_supported()
+    return tiles or bool(torch.cpu._is_avx512_bf16_supported())
+
+
+@contextmanager
+def deterministic_algorithms(enabled: bool) -> Iterator[None]:
+    """Kernels that give the same bits each time, or an error where there is none.
+
+    Args:
+        enabled: False leaves all as it is.
+    """
+    if not enabled:
+        yield
+        return
+    # cuBLAS reads it when its first handle is made; see "Reproducibility" in its manual
+    workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    mode = torch.get_deterministic_debug_mode()
+    cudnn = torch.backends.cudnn
+    flags = cudnn.deterministic, cudnn.benchmark
+    guard: Any = torch.utils.deterministic  # its class has the attribute
+    filled = guard.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    # against kernels that read what nobody wrote; 6 to 13 % of a step on a CPU
+    guard.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = flags
+        guard.fill_uninitialized_memory = filled
+        torch.set_deterministic_debug_mode(mode)
+        if workspace is None:
+            os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+
+
+def is_poisoned(error: BaseException) -> bool:
+    """Whether an exception says that a kernel failed and its CUDA context with it.
+
+    Nothing runs in that process on that device again. Memory that was exhausted leaves
+    the context whole.
+    """
+    if not isinstance(error, RuntimeError) or is_out_of_memory(error):
+        return False
+    text = str(error)
+    known = isinstance(error, torch.AcceleratorError)
+    return known or any(phrase in text for phrase in _POISONED)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory was exhausted, on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and any(
-        phrase in text for phrase in _CPU_OUT_OF_MEMORY
+        phrase in text for phrase in _OUT_OF_MEMORY
     )

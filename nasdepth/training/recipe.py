@@ -1,11 +1,12 @@
 """How to train, and what training returns: plain values."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 from nasdepth.training.augment import Augmentation
 from nasdepth.training.device import Precision
-from nasdepth.training.schedule import Kind
+from nasdepth.training.schedule import Kind, rungs
 
 _CHOICES = {
     "optimizer": ("sgd", "adamw"),
@@ -41,6 +42,17 @@ class TrainingConfig:
         flip: overrides the data set's default.
         shift: overrides the data set's default, in pixels.
         cutout: overrides the data set's default, in pixels.
+        rungs: epochs at whose end trainings are compared; empty for those of
+            `schedule.rungs`.
+        cooldown: share of the steps up to a rung in which a branch of the training
+            lets the rate fall to 0, to judge the rung by; the training itself goes on
+            from before the branch. 0 judges by averaged weights.
+        halvings: times that a training whose loss is no longer finite goes back to
+            its last epoch and on with half the rate.
+        deterministic: whether two processes give the same bits; nothing is timed then.
+        compile: whether `torch.compile` makes the step: 4 to 38 s a network.
+        cuda_graph: whether CUDA replays the step as one graph, which helps where it is
+            shorter than 2 ms; elsewhere nothing changes. Not yet run on a GPU.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {
@@ -64,6 +76,12 @@ class TrainingConfig:
     flip: bool | None = None
     shift: int | None = None
     cutout: int | None = None
+    rungs: tuple[int, ...] = ()
+    cooldown: float = 0.0
+    halvings: int = 1
+    deterministic: bool = False
+    compile: bool = False
+    cuda_graph: bool = False
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
@@ -79,10 +97,26 @@ class TrainingConfig:
         self._require("decay", 0 <= self.decay <= 1, "in [0, 1]")
         self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
         self._require("clip_norm", self.clip_norm >= 0, "at least 0")
+        self._require("cooldown", 0 <= self.cooldown < 1, "in [0, 1)")
+        self._require("halvings", self.halvings >= 0, "at least 0")
+        rising = all(a < b for a, b in pairwise((0, *self.rungs)))
+        self._require("rungs", rising, "epochs that rise from at least 1")
+        inside = max(self.rungs, default=0) <= self.epochs
+        self._require("rungs", inside, f"at most the {self.epochs} epochs")
         if self.optimizer == "adamw":
             rule = "at most 0.05 with optimizer 'adamw'"
             self._require("learning_rate", self.learning_rate <= 0.05, rule)
         Augmentation(shift=self.shift or 0, cutout=self.cutout or 0)
+
+    def rung_epochs(self, steps: int) -> tuple[int, ...]:
+        """Epochs at whose end the training is compared; the last is the end.
+
+        Args:
+            steps: of one epoch.
+        """
+        if not self.rungs:
+            return rungs(self.epochs, steps)
+        return tuple(sorted({*self.rungs, self.epochs}))
 
     def augmentation(self, default: Augmentation) -> Augmentation:
         """What is drawn for each batch: the default, overridden field by field."""
@@ -122,7 +156,8 @@ class Epoch:
     Args:
         index: from 1.
         loss: mean training loss in nats.
-        validation_accuracy: in [0, 1].
+        validation_accuracy: in [0, 1]; while the rate of "wsd" is high of averaged
+            weights, at a rung of those of its last half.
         validation_loss: in nats.
         seconds: wall time, with the validation.
         images_per_second: of the training alone.
@@ -147,6 +182,9 @@ class Fit:
         images_per_second: of the training alone.
         peak_memory_bytes: allocated on the device at most; 0 on the CPU.
         precision: what "auto" came to.
+        layout: of images and weights.
+        parts: micro-batches of a step; above 1 where memory did not hold a batch.
+        halvings: times that the rate was halved because the training had diverged.
     """
 
     curve: tuple[Epoch, ...]
@@ -155,6 +193,9 @@ class Fit:
     images_per_second: float
     peak_memory_bytes: int
     precision: Literal["fp32", "bf16"]
+    layout: Literal["nchw", "channels_last"]
+    parts: int
+    halvings: int
 
 
 class Diverged(ArithmeticError):
@@ -172,3 +213,27 @@ class Diverged(ArithmeticError):
 
     def __str__(self) -> str:
         return f"The loss became non-finite in epoch {self.epoch}."
+
+
+class DoesNotFit(ArithmeticError):
+    """A batch does not fit into memory, in however small parts.
+
+    Args:
+        parts: the most that were tried or reckoned with.
+        text: what is known: predicted and available bytes, or the allocator's words.
+    """
+
+    def __init__(self, parts: int, text: str) -> None:
+        super().__init__(parts, text)
+        self.parts = parts
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"A batch in {self.parts} parts exceeds memory: {self.text}"
+
+
+class Stopped(BaseException):
+    """A training was asked to stop; its checkpoint, where it has one, is written.
+
+    No `Exception`: what catches faults must let it pass, like `KeyboardInterrupt`.
+    """

@@ -14,7 +14,11 @@ Hutter 2016 (arXiv 1608.03983), without restarts.
 """
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import Final, Literal
+
+#: steps before which no rung stands: fewer say nothing of a network
+LEAST_STEPS: Final = 50
 
 Kind = Literal["wsd", "one-cycle", "cosine", "constant"]
 
@@ -46,6 +50,60 @@ def stable_steps(steps: int, decay: float) -> int:
     """
     # The small term undoes the rounding of, say, (1 - 0.9) * 10.
     return math.floor((1 - decay) * steps + 1e-9)
+
+
+def rungs(
+    epochs: int, steps: int, *, factor: int = 3, first: int = 0
+) -> tuple[int, ...]:
+    """Epochs at whose end a training is compared with others; the last is the end.
+
+    Args:
+        epochs: of the whole run.
+        steps: of one epoch.
+        factor: from rung to rung.
+        first: epoch of the first rung; 0 is 1 / factor**2 of the epochs, and not
+            before 50 steps.
+
+    >>> rungs(9, 100), rungs(9, 20), rungs(5, 400), rungs(9, 100, first=4)
+    ((1, 3, 9), (3, 9), (1, 3, 5), (4, 9))
+    """
+    found = first or max(-(-epochs // factor**2), -(-LEAST_STEPS // steps))
+    stand = []
+    while found < epochs:
+        stand.append(found)
+        found *= factor
+    return (*stand, epochs)
+
+
+def window(
+    epoch: int, rungs: Sequence[int], *, steps: int, decay: float
+) -> tuple[int, int] | None:
+    """First and last step whose weights, averaged, an epoch of `wsd` is judged by.
+
+    The last half of the rung that ends with the epoch, or of the epoch where none does.
+    Steps are counted from 1 over the whole run.
+
+    Args:
+        epoch: from 1.
+        rungs: as `rungs` returns them.
+        steps: of one epoch.
+        decay: share of the steps in which the rate falls.
+
+    Returns:
+        None where the rate falls already: then the weights count as they are.
+
+    >>> window(3, (1, 3, 9), steps=10, decay=0.25)
+    (21, 30)
+    >>> window(2, (1, 3, 9), steps=10, decay=0.25)
+    (16, 20)
+    """
+    last = epoch * steps
+    if epoch >= rungs[-1] or last > stable_steps(rungs[-1] * steps, decay):
+        return None
+    before = epoch - 1
+    if epoch in rungs:
+        before = max((rung for rung in rungs if rung < epoch), default=0)
+    return (before * steps + last) // 2 + 1, last
 
 
 def _after_ramp(kind: Kind, done: float, warmup: float, decay: float) -> float:

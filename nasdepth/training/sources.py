@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from torchvision import datasets as torchvision_datasets
 
 from nasdepth.training.images import (
     Images,
@@ -123,20 +122,20 @@ def read_cifar10(roots: Roots, split: Split) -> Images:
     if find_cifar10(roots) is None and (archive := find_jpeg_archive(roots)):
         return _read_jpeg_archive(archive, split)
     wanted = _Wanted("CIFAR-10", roots, find_cifar10(roots), _CIFAR10_HINT)
-    return _read_cifar(torchvision_datasets.CIFAR10, wanted, split)
+    return _read_cifar(_torchvision_datasets().CIFAR10, wanted, split)
 
 
 def read_cifar100(roots: Roots, split: Split) -> Images:
     """CIFAR-100 from torchvision's files."""
     wanted = _Wanted("CIFAR-100", roots, find_cifar100(roots), _CIFAR100_HINT)
-    return _read_cifar(torchvision_datasets.CIFAR100, wanted, split)
+    return _read_cifar(_torchvision_datasets().CIFAR100, wanted, split)
 
 
 def read_svhn(roots: Roots, split: Split) -> Images:
     """Street View House Numbers, cropped digits, from torchvision's files."""
 
     def make(root: Path, download: bool) -> Any:
-        return torchvision_datasets.SVHN(root, split=split, download=download)
+        return _torchvision_datasets().SVHN(root, split=split, download=download)
 
     wanted = _Wanted("SVHN", roots, find_svhn(roots), _SVHN_HINT)
     data = _torchvision(wanted, make)
@@ -279,11 +278,22 @@ def _downloaded(wanted: _Wanted, fetch: Callable[[Path], Any]) -> Any:
 
 
 def _fetch_mnist(root: Path) -> Path:
-    return Path(torchvision_datasets.MNIST(root, download=True).raw_folder)
+    return Path(_torchvision_datasets().MNIST(root, download=True).raw_folder)
 
 
 def _fetch_fashion_mnist(root: Path) -> Path:
-    return Path(torchvision_datasets.FashionMNIST(root, download=True).raw_folder)
+    fetched = _torchvision_datasets().FashionMNIST(root, download=True)
+    return Path(fetched.raw_folder)
+
+
+def _torchvision_datasets() -> Any:
+    """Torchvision's data sets, loaded when they are needed.
+
+    They take as long to load as torch itself, which every worker would wait for.
+    """
+    from torchvision import datasets
+
+    return datasets
 
 
 @contextlib.contextmanager

@@ -143,6 +143,21 @@ def test_every_so_many_trials_the_best_short_run_is_finished():
     )
 
 
+def test_the_best_short_runs_are_finished_when_all_are_there():
+    settings = Settings(start=6, pool=100, design=50, short=1, confirm_from=25)
+    sampler = GuidedSampler(layers, seed=0, settings=settings)
+    study = optuna.create_study(
+        direction="maximize", sampler=sampler, pruner=ShortRuns(1)
+    )
+
+    study.optimize(train, n_trials=30)
+
+    finished = [t.number for t in study.trials if t.state == TrialState.COMPLETE]
+    assert finished == [25, 26, 27, 28, 29]
+    ranked = sorted((accuracy(t.params) for t in study.trials[:25]), reverse=True)
+    assert accuracy(study.trials[25].params) in ranked[:2]
+
+
 def test_what_is_finished_first_is_the_best_of_the_short_runs():
     study = short_study()
 

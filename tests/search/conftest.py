@@ -27,6 +27,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "screen": {"pool": 8},
     "design": {"trials": 2, "candidates": 5},
     "training": {"epochs": 3},
+    # an epoch has 8 steps, and without being told no rung stands before 50
+    "pruner": {"first_rung": 1},
     "search": {"n_trials": 4},
 }
 

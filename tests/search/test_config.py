@@ -230,13 +230,27 @@ def test_digest_heeds_what_may_not_change(changed, configure):
     assert configure(**changed).digest() != configure().digest()
 
 
-@pytest.mark.parametrize(("epochs", "rung"), [(1, 1), (3, 1), (4, 2), (9, 3), (10, 4)])
-def test_first_rung_is_a_third_of_the_epochs(epochs, rung, configure):
-    assert configure(training={"epochs": epochs}).first_rung == rung
+@pytest.mark.parametrize(
+    ("pruner", "rungs"),
+    [
+        ({"first_rung": 0}, (1, 3, 9)),
+        ({"first_rung": 2}, (2, 6, 9)),
+        ({"first_rung": 0, "factor": 2}, (3, 6, 9)),
+    ],
+)
+def test_rungs_are_those_of_the_pruner(pruner, rungs, configure):
+    assert configure(training={"epochs": 9}, pruner=pruner).rungs(128 * 60) == rungs
 
 
-def test_first_rung_may_be_given(configure):
-    assert configure(pruner={"first_rung": 2}).first_rung == 2
+def test_no_rung_stands_before_50_steps(configure):
+    config = configure(training={"epochs": 9}, pruner={"first_rung": 0})
+
+    assert config.rungs(128 * 10) == (5, 9)
+
+
+def test_rungs_are_not_set_beside_the_pruner(configure):
+    with pytest.raises(ValueError, match=r"rungs follow from \[pruner\]"):
+        configure(training={"rungs": [1, 3]})
 
 
 def test_budget_has_only_the_limits_that_are_set(configure):

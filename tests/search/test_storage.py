@@ -1,9 +1,7 @@
 """Facts about storages: how they open, what they refuse, what is read of a study."""
 
 import os
-import socket
 import sqlite3
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +13,7 @@ from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
 from nasdepth.evidence.records import read_csv, write_csv
-from nasdepth.search import storage
+from nasdepth.search import retries
 from nasdepth.search.storage import (
     artifact_directory,
     artifact_store,
@@ -28,11 +26,9 @@ from nasdepth.search.storage import (
     record,
     records,
     registration,
-    repair,
     study_config,
     study_exists,
     weights_file,
-    worker_identity,
 )
 
 NETWORK = {
@@ -92,15 +88,6 @@ def start(study, worker=None, network=NETWORK, outcome=None):
     return study.trials[-1]
 
 
-@pytest.fixture
-def dead():
-    """Identity of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    identity = {"host": socket.gethostname(), "pid": process.pid, "born": -5}
-    process.wait()
-    return identity
-
-
 def pragma(opened, name):
     with opened.engine.connect() as connection:
         return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
@@ -118,7 +105,7 @@ def test_relational_storage_has_a_heartbeat(database):
     opened = open_storage(database)
 
     assert opened.get_heartbeat_interval() == 30
-    assert opened.get_heartbeat_stale_trial_callback() is storage.requeue
+    assert opened.get_heartbeat_stale_trial_callback() is retries.requeue
 
 
 def test_journal_keeps_a_study(tmp_path):
@@ -403,78 +390,6 @@ def test_missing_weights_are_an_error_that_names_the_folder(study, tmp_path):
 
     with pytest.raises(ValueError, match=r"weights of trial 0 are not in .*nowhere"):
         weights_file(study.trials[0], study, tmp_path / "nowhere")
-
-
-@ON_LINUX
-def test_trial_of_a_dead_process_fails_and_is_queued_again(study, dead):
-    trial = start(study, dead)
-
-    numbers = repair(study)
-
-    failed, waiting = study.trials
-    assert numbers == [0]
-    assert failed.state == TrialState.FAIL
-    assert waiting.state == TrialState.WAITING
-    assert waiting.params == trial.params
-    assert waiting.user_attrs["network"] == NETWORK
-
-
-@ON_LINUX
-def test_trial_of_a_living_process_is_left_running(study):
-    start(study, worker_identity())
-
-    assert repair(study) == []
-    assert study.trials[0].state == TrialState.RUNNING
-
-
-@ON_LINUX
-def test_process_that_took_over_the_number_of_another_is_not_it(study):
-    start(study, {**worker_identity(), "born": 1})
-
-    assert repair(study) == [0]
-
-
-@ON_LINUX
-def test_process_that_nobody_has_collected_is_dead(study):
-    waiting = "import sys; sys.stdin.read()"
-    process = subprocess.Popen([sys.executable, "-c", waiting], stdin=subprocess.PIPE)
-    born = storage._born(process.pid)
-    start(study, {"host": socket.gethostname(), "pid": process.pid, "born": born})
-    assert repair(study) == []
-
-    process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-
-    assert repair(study) == [0]
-    process.communicate()
-
-
-@pytest.mark.parametrize("worker", [None, {"host": "elsewhere", "pid": 1, "born": 1}])
-def test_process_of_another_machine_is_not_judged(study, worker):
-    start(study, worker)
-
-    assert repair(study) == []
-
-
-@ON_LINUX
-def test_trial_is_queued_again_three_times_at_most(study, dead):
-    start(study, dead)
-    for _ in range(9):
-        repair(study)
-        for waiting in study.get_trials(states=(TrialState.WAITING,)):
-            study._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
-
-    states = [trial.state for trial in study.trials]
-    assert states == [TrialState.FAIL] * 4
-
-
-@ON_LINUX
-def test_trial_that_had_not_chosen_its_network_is_not_queued_again(study, dead):
-    start(study, dead, network=None)
-
-    repair(study)
-
-    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
 
 
 def test_reader_and_writer_do_not_wait_for_each_other(database):

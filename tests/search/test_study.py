@@ -13,16 +13,17 @@ from optuna.trial import TrialState
 from nasdepth.architecture.spec import Architecture
 from nasdepth.guide.draws import NoCandidate
 from nasdepth.network.build import build
-from nasdepth.search import design, screen, study
+from nasdepth.search import design, objective, screen, study, trainer
+from nasdepth.search.retries import worker_identity
 from nasdepth.search.storage import (
     artifact_store,
     existing_storage,
     open_storage,
     records,
     weights_file,
-    worker_identity,
 )
-from nasdepth.search.study import Worker, open_study, progress, seed_of, space_of, work
+from nasdepth.search.study import Worker, open_study, progress, space_of, work
+from nasdepth.search.trainer import seed_of
 from nasdepth.training.recipe import Diverged, Epoch, Fit
 from nasdepth.training.weights import load_weights
 
@@ -46,9 +47,9 @@ class Bench:
         self.configure, self.dataset, self.folder = configure, dataset, folder
         self.url = journal(folder)
         self.plans, self.trained, self.hooked = [], [], []
-        monkeypatch.setattr(study, "fit", self._fit)
+        monkeypatch.setattr(trainer, "fit", self._fit)
 
-    def _fit(self, network, dataset, config, *, seed, device, on_epoch):
+    def _fit(self, network, dataset, config, *, seed, on_epoch, **options):
         plan = self.plans.pop(0) if self.plans else GOOD
         self.trained.append((network, seed))
         curve = []
@@ -57,7 +58,8 @@ class Bench:
                 raise value
             curve.append(Epoch(index, 1.0, value, 1.0, 0.1, 100.0))
             on_epoch(curve[-1])
-        return Fit(tuple(curve), plan[-1], 0.1, 100.0, 0, "fp32")
+        kind = "fp32", "channels_last", 1, 0
+        return Fit(tuple(curve), plan[-1], 0.1, 100.0, 0, *kind)
 
     def run(self, *plans, deadline=float("inf"), parent=0, dataset=None, **sections):
         """The study after some trainings of these plans."""
@@ -173,7 +175,7 @@ def test_same_seed_gives_the_same_trials_and_seeds(bench, tmp_path, monkeypatch)
     other = Bench(bench.configure, bench.dataset, tmp_path / "other", monkeypatch)
 
     second = other.run()
-    monkeypatch.setattr(study, "fit", bench._fit)
+    monkeypatch.setattr(trainer, "fit", bench._fit)
     first = bench.run()
 
     assert [t.params for t in first.trials] == [t.params for t in second.trials]
@@ -374,10 +376,10 @@ def test_worker_whose_parent_dies_hands_its_trial_back(bench, monkeypatch):
     original = bench._fit
 
     def orphaned(*arguments, **options):
-        monkeypatch.setattr(study.os, "getppid", lambda: 1)
+        monkeypatch.setattr(objective.os, "getppid", lambda: 1)
         return original(*arguments, **options)
 
-    monkeypatch.setattr(study, "fit", orphaned)
+    monkeypatch.setattr(trainer, "fit", orphaned)
     with pytest.raises(KeyboardInterrupt):
         bench.run(parent=parent)
 

@@ -40,7 +40,7 @@ def images(root, side=24):
 def written(config, folder, name="mine.toml", info=None):
     """The study of a new study file, and its text."""
     path = folder / name
-    text = Template(config, info or describe_source(config), path, 2).text()
+    text = Template(config, info or describe_source(config), path).text()
     path.write_text(text, encoding="utf-8")
     return load_config(path), text
 
@@ -127,7 +127,7 @@ def test_few_images_are_trained_longer_and_validated_on_more(tmp_path):
 def test_file_takes_as_many_processes_as_the_machine_has_room_for(tmp_path):
     config, _ = written(DataConfig("digits"), tmp_path)
 
-    assert config.search.workers == 2
+    assert config.search.workers == "auto"
 
 
 def test_file_tells_how_many_images_of_which_sizes_there_are(tmp_path):

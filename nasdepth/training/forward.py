@@ -1,0 +1,48 @@
+"""The function that a training step calls: the network, compiled or as a CUDA graph."""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from nasdepth.training.evaluation import autocast
+from nasdepth.training.recipe import TrainingConfig
+
+Forward = Callable[[Tensor], Tensor]
+
+
+def forward_of(
+    network: nn.Module,
+    config: TrainingConfig,
+    example: Callable[[], Tensor],
+    precision: str,
+) -> Forward:
+    """What maps a batch to class scores in training.
+
+    Args:
+        network: on its device.
+        config: says whether to compile or to capture.
+        example: makes images like those of every step.
+        precision: of the training.
+    """
+    if config.compile:
+        compiled: Forward = torch.compile(network)
+        return compiled
+    if config.cuda_graph and any(p.is_cuda for p in network.parameters()):
+        return _captured(network, example(), precision)
+    return network
+
+
+def _captured(network: nn.Module, batch: Tensor, precision: str) -> Forward:
+    """Forward and backward pass as CUDA graphs, the network as it was.
+
+    The warm-up moves batch-norm statistics, and a capture may not fill autocast's
+    cache: weights would be those of the first step.
+    """
+    state = {name: t.clone() for name, t in network.state_dict().items()}
+    network.train()
+    with autocast(batch.device, precision, cached=False):
+        graphed = torch.cuda.make_graphed_callables(network, (batch,))
+    network.load_state_dict(state)
+    return cast(Forward, graphed)  # one network in, one function out
