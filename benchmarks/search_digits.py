@@ -251,7 +251,7 @@ def _outcome(
         trial.report(accuracy, epoch)
         # what was finished before is returned, whatever the pruner thinks by now
         open_ = known < task.epochs and epoch < task.epochs
-        if open_ and epoch >= task.config.first_rung and trial.should_prune():
+        if open_ and epoch >= task.rung and trial.should_prune():
             raise optuna.TrialPruned
 
     try:

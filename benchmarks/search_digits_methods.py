@@ -24,7 +24,7 @@ class Method:
 def _halving(task: Task) -> BasePruner:
     """As a study has it."""
     return SuccessiveHalvingPruner(
-        min_resource=task.config.first_rung,
+        min_resource=task.rung,
         reduction_factor=task.config.pruner.factor,
         min_early_stopping_rate=0,
     )
@@ -36,7 +36,7 @@ def _guided(kind: Literal["halving", "short"], task: Task, seed: int) -> BaseSam
     search = config.search.model_copy(update={"seed": seed})
     pruner = config.pruner.model_copy(update={"kind": kind})
     own = config.model_copy(update={"search": search, "pruner": pruner})
-    return StudyGuide(own, task.space)
+    return StudyGuide(own, task.space, rung=task.rung)
 
 
 METHODS: Final[Mapping[str, Method]] = {
@@ -48,6 +48,6 @@ METHODS: Final[Mapping[str, Method]] = {
     ),
     "guided": Method(partial(_guided, "halving"), _halving),
     "guided-short": Method(
-        partial(_guided, "short"), lambda task: ShortRuns(task.config.first_rung)
+        partial(_guided, "short"), lambda task: ShortRuns(task.rung)
     ),
 }

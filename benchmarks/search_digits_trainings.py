@@ -162,6 +162,11 @@ class Task:
         """Of a training that is finished."""
         return self.config.training.epochs
 
+    @property
+    def rung(self) -> int:
+        """Epoch of the first decision: a third of all, as in studies when it ran."""
+        return -(-self.epochs // 3)
+
     def sieve(self) -> Sieve:
         """A new filter of what is feasible."""
         return Sieve(self.space, self.config.budget.limits())
