@@ -107,7 +107,9 @@ def search(
     config = _with_options(load_config(study_file), options)
     run = config.search
     device = prepare_process(run.threads, run.device)
-    count = default_workers(device) if run.workers == "auto" else run.workers
+    count = run.workers
+    if count == "auto":
+        count = default_workers(device, threads=run.threads)
     dataset = load(config.data)
     study, repaired = open_study(config, dataset, storage)
     for number in repaired:

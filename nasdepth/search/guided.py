@@ -27,6 +27,7 @@ from nasdepth.measures.summaries import summarize
 from nasdepth.network.latency import latency
 from nasdepth.search.candidates import Candidate, Sieve
 from nasdepth.search.config import LATENCY, StudyConfig
+from nasdepth.search.retries import claim
 from nasdepth.search.screen import Screened
 from nasdepth.search.space import Space
 from nasdepth.search.storage import load_study, records
@@ -198,6 +199,9 @@ class StudyGuide(GuidedSampler):
                 confirm_from=_last_short(config),
             ),
         )
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        claim(study, trial)
 
     def _read(self, trial: FrozenTrial) -> tuple[Point, Hashable] | None:
         self.sight.recall(trial.user_attrs.get("network", {}))

@@ -15,13 +15,13 @@ import optuna
 import torch
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.exceptions import ExperimentalWarning
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nasdepth import __version__
 from nasdepth.architecture.spec import Architecture
 from nasdepth.evidence.records import TrialRecord
 from nasdepth.search.config import StudyConfig
-from nasdepth.search.retries import origin_of, worker_identity
+from nasdepth.search.retries import origin_of
 from nasdepth.search.status import Status, StatusFile, used_memory
 from nasdepth.search.stopping import StopFlag
 from nasdepth.search.storage import WEIGHTS, record
@@ -82,6 +82,7 @@ class Objective:
         sample: the space.
         introduce: see `Introduce`.
         stop: asked between steps.
+        folder: of the study's checkpoints; None keeps none.
     """
 
     def __init__(
@@ -90,18 +91,18 @@ class Objective:
         sample: Callable[[Trial], Architecture],
         introduce: Introduce,
         stop: StopFlag,
+        folder: Path | None = None,
     ) -> None:
         self._worker, self._sample, self._introduce = worker, sample, introduce
         self._stop = stop
         self._trainer = Trainer(
-            worker.config, worker.dataset, worker.device, worker.folder, stop
+            worker.config, worker.dataset, worker.device, folder, stop
         )
         #: of the trial at hand
         self.number: int | None = None
 
     def __call__(self, trial: Trial) -> float:
         self.number = trial.number
-        trial.set_user_attr("worker", worker_identity())
         architecture = self._sample(trial)  # the sampler chooses at this point
         self._introduce(trial)
         outcome: dict[str, Any] = {"versions": versions(), "epochs": []}
@@ -162,6 +163,7 @@ class Objective:
             )
         )
         origin = self._origin(trial)
+        trial.set_user_attr("trained", origin)
         outcome["seed"] = self._trainer.seed(origin)
         arm, config = trial.user_attrs.get("arm"), self._worker.config
         if arm != UNSELECTED or config.design.replicates == 1:
@@ -188,26 +190,36 @@ class Objective:
     def _keep(self, trial: Trial, found: Sequence[Replicate]) -> None:
         """Keep the weights of the first training that ended."""
         network = next(each.network for each in found if each.network is not None)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / WEIGHTS
-            save_weights(network, path)
-            upload_artifact(
-                artifact_store=self._worker.store,
-                file_path=str(path),
-                study_or_trial=trial,
-            )
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / WEIGHTS
+                save_weights(network, path)
+                upload_artifact(
+                    artifact_store=self._worker.store,
+                    file_path=str(path),
+                    study_or_trial=trial,
+                )
+        except OSError as error:  # what it has learnt of the network is not lost
+            told = "The weights of trial %d could not be kept: %s."
+            _log.warning(told, trial.number, error.strerror or error)
 
     def _close(self, trial: Trial, outcome: dict[str, Any], start: float) -> None:
-        outcome["seconds"] = time.perf_counter() - start
+        # a training that was gone on with has taken longer than this attempt
+        trained = sum(epoch["seconds"] for epoch in outcome["epochs"])
+        outcome["seconds"] = max(time.perf_counter() - start, trained)
         trial.set_user_attr("outcome", outcome)
         frozen = trial.study.get_trials(deepcopy=False)[trial.number]
         row = record(frozen, trial.study.user_attrs)
         _log.info("trial %d %s: %s", row.number, row.state, row.accuracy or row.reason)
         self._worker.hook(trial, row, self._worker.store)
-        if row.reason != _SHORT:  # what a short run reached may be needed
-            self._trainer.forget(self._origin(trial))
         self._worker.status.write(Status())
+
+    def ended(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Forget the checkpoints of a trial whose result the storage holds."""
         self.number = None
+        reason = trial.user_attrs.get("outcome", {}).get("reason")
+        if trial.state != TrialState.FAIL and reason != _SHORT:
+            self._trainer.forget(trial.user_attrs.get("trained", trial.number))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from nasdepth.training.ledger import born
@@ -42,14 +43,54 @@ def repair(study: optuna.Study, cause: str = DIED) -> list[int]:
     """
     repaired = []
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if _is_dead(trial.user_attrs.get("worker")) or _is_unclaimed(trial):
-            study._storage.set_trial_user_attr(
-                trial._trial_id, "outcome", {"reason": cause}
-            )
-            study.tell(trial.number, state=TrialState.FAIL)
+        dead = _is_dead(trial.user_attrs.get("worker")) or _is_unclaimed(trial)
+        if dead and _failed(study, trial, cause):
             requeue(study, trial, cause)
             repaired.append(trial.number)
     return repaired
+
+
+def requeue_lost(study: optuna.Study) -> list[int]:
+    """Queue the failed trials again whose process died before it could do so.
+
+    To be called where no other process works on the study.
+
+    Returns:
+        Their numbers.
+    """
+    trials = study.get_trials(deepcopy=False)
+    followed = {
+        number
+        for trial in trials
+        for number in trial.system_attrs.get("retry_history", ())
+    }
+    lost = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.FAIL
+        and trial.number not in followed
+        and "network" in trial.user_attrs
+        and "refused" not in trial.user_attrs
+    ]
+    for trial in lost:
+        requeue(study, trial)
+    return [trial.number for trial in lost]
+
+
+def claim(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Note that this process runs a trial, before its network is chosen."""
+    identity = worker_identity()
+    study._storage.set_trial_user_attr(trial._trial_id, "worker", identity)
+
+
+def _failed(study: optuna.Study, trial: FrozenTrial, cause: str) -> bool:
+    """Whether it was this process that told of a trial's end."""
+    try:
+        storage = study._storage
+        storage.set_trial_user_attr(trial._trial_id, "outcome", {"reason": cause})
+        return storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    except UpdateFinishedTrialError:  # another one was faster
+        return False
 
 
 def requeue(

@@ -21,6 +21,7 @@ from nasdepth.guide.draws import Chooser, Draw, draw_random
 from nasdepth.guide.evolution import EvolutionSampler
 from nasdepth.search.candidates import Candidate, Sieve, score
 from nasdepth.search.config import StudyConfig
+from nasdepth.search.retries import claim
 from nasdepth.search.space import Space
 
 #: of a seed and a space
@@ -94,6 +95,9 @@ class ScreenSampler(BaseSampler):
 
     def reseed_rng(self) -> None:
         """Nothing to do: no random state outlives a trial."""
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        claim(study, trial)
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial

@@ -55,6 +55,7 @@ class StopFlag:
             raise KeyboardInterrupt
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        if not self._armed:
+        first, self._asked = not self._asked, True
+        # a second one finds the process leaving: it must not cut that short
+        if first and not self._armed:
             raise KeyboardInterrupt

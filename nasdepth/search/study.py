@@ -6,7 +6,10 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import optuna
 import torch
@@ -26,7 +29,7 @@ from nasdepth.search.objective import Hook as Hook
 from nasdepth.search.objective import Introduce, Objective
 from nasdepth.search.objective import Worker as Worker
 from nasdepth.search.objective import versions as versions
-from nasdepth.search.retries import repair, requeue
+from nasdepth.search.retries import repair, requeue, requeue_lost
 from nasdepth.search.screen import ScreenSampler
 from nasdepth.search.space import Space
 from nasdepth.search.stopping import StopFlag
@@ -80,7 +83,7 @@ def open_study(
             study = load_study(storage, config.name)
             _refuse_changes(study, config, dataset)
             study.set_user_attr("config", config.to_json())
-            return study, repair(study)
+            return study, [*repair(study), *requeue_lost(study)]
         optuna.delete_study(study_name=config.name, storage=storage)
     # before anything is written: this fails where the space is empty
     arm = unselected(config, space_of(config, dataset))[: config.design.trials]
@@ -95,6 +98,8 @@ def open_study(
     study.set_user_attr("dataset", dataset.label)
     study.set_user_attr("validation_images", len(dataset.validation_labels))
     study.set_user_attr("train_images", len(dataset.train_labels))
+    study.set_user_attr("first_rung", config.rungs(len(dataset.train_labels))[0])
+    study.set_user_attr("identity", uuid4().hex)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names(["validation accuracy"])
@@ -111,6 +116,7 @@ def work(study: optuna.Study, worker: Worker) -> None:
     Raises:
         KeyboardInterrupt: interrupted; the trial at hand is queued again.
     """
+    worker = replace(worker, config=_with_rungs(study, worker))
     config = worker.config
     space = space_of(config, worker.dataset)
     sampler = _sampler(study, worker, space)
@@ -121,10 +127,16 @@ def work(study: optuna.Study, worker: Worker) -> None:
         return
     stop = StopFlag()
     introduce = _introduce(config, space, sampler)
-    objective = Objective(worker, space.sample, introduce, stop)
+    folder = _checkpoints(study, worker)
+    objective = Objective(worker, space.sample, introduce, stop, folder)
+    with stop.watching():  # until a trial that is cut short is queued again
+        _optimize(study, worker, objective)
+
+
+def _optimize(study: optuna.Study, worker: Worker, objective: Objective) -> None:
+    callbacks = [objective.ended, _stop_when(worker)]
     try:
-        with stop.watching():
-            study.optimize(objective, callbacks=[_stop_when(worker)])
+        study.optimize(objective, callbacks=callbacks)
     except NoCandidate as error:
         # the trial that found nothing is no result: it stays a failed one
         _log.warning("%s", error)
@@ -136,6 +148,29 @@ def work(study: optuna.Study, worker: Worker) -> None:
             raise
         _hand_back(study, objective, "it ruined the device's context", blamed=True)
         raise DevicePoisoned(str(error).splitlines()[0]) from None
+
+
+def _checkpoints(study: optuna.Study, worker: Worker) -> Path | None:
+    """Folder of a study's checkpoints: another study of that name has another."""
+    if worker.folder is None:
+        return None
+    if "identity" not in study.user_attrs:
+        study.set_user_attr("identity", uuid4().hex)
+    return worker.folder / "checkpoints" / str(study.user_attrs["identity"])
+
+
+def _with_rungs(study: optuna.Study, worker: Worker) -> StudyConfig:
+    """The configuration with the first rung that the study began with.
+
+    Trials are compared at rungs, so that they may not move. Studies that are older than
+    the rule of `schedule.rungs` had the first at a third of the epochs.
+    """
+    config = worker.config
+    first = study.user_attrs.get("first_rung", -(-config.training.epochs // 3))
+    if config.pruner.first_rung:
+        first = config.pruner.first_rung
+    pruner = config.pruner.model_copy(update={"first_rung": first})
+    return config.model_copy(update={"pruner": pruner})
 
 
 def _hand_back(

@@ -1,10 +1,10 @@
 """Trains the network of a trial, with each of its seeds, from where it was left."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,12 +13,13 @@ from torch import nn
 from nasdepth.architecture.spec import Architecture
 from nasdepth.network.build import build
 from nasdepth.search.config import StudyConfig
+from nasdepth.training.checkpoint import ForeignCheckpoint
 from nasdepth.training.data import Dataset
 from nasdepth.training.loop import fit
 from nasdepth.training.population import fit_population
 from nasdepth.training.recipe import Diverged, Epoch, Fit, TrainingConfig
 
-_FOLDER: Final = "checkpoints"
+_log = logging.getLogger(__name__)
 OnEpoch = Callable[[Epoch], None]
 
 
@@ -83,23 +84,14 @@ class Trainer:
         Raises:
             Diverged: the loss became infinite or not a number.
         """
-        seed = self.seed(origin)
-        network = build(architecture, seed=seed)
         try:
-            result = fit(
-                network,
-                self.dataset,
-                self.recipe,
-                seed=seed,
-                device=self.device,
-                on_epoch=on_epoch,
-                checkpoint=self._checkpoint(origin, 0),
-                stop=self.stop,
-            )
+            return self._trained(architecture, origin, on_epoch)
+        except ForeignCheckpoint as error:
+            self._set_aside(origin, error)
+            return self._trained(architecture, origin, on_epoch)
         except Diverged as error:
             # without its traceback, which holds the tensors
             raise error.with_traceback(None) from None
-        return Replicate(seed, network, result)
 
     def replicate(
         self, architecture: Architecture, origin: int, on_epoch: OnEpoch
@@ -113,6 +105,32 @@ class Trainer:
             origin: trial that names seeds and checkpoints.
             on_epoch: as in `fit`, of each training.
         """
+        try:
+            return self._replicated(architecture, origin, on_epoch)
+        except ForeignCheckpoint as error:
+            self._set_aside(origin, error)
+            return self._replicated(architecture, origin, on_epoch)
+
+    def _trained(
+        self, architecture: Architecture, origin: int, on_epoch: OnEpoch
+    ) -> Replicate:
+        seed = self.seed(origin)
+        network = build(architecture, seed=seed)
+        result = fit(
+            network,
+            self.dataset,
+            self.recipe,
+            seed=seed,
+            device=self.device,
+            on_epoch=on_epoch,
+            checkpoint=self._checkpoint(origin, 0),
+            stop=self.stop,
+        )
+        return Replicate(seed, network, result)
+
+    def _replicated(
+        self, architecture: Architecture, origin: int, on_epoch: OnEpoch
+    ) -> tuple[Replicate, ...]:
         places = range(self.config.design.replicates)
         seeds = [seed_of(self.config, origin, index) for index in places]
         networks = [build(architecture, seed=seed) for seed in seeds]
@@ -136,6 +154,11 @@ class Trainer:
             for path in every.parent.glob(f"{every.name}*"):
                 path.unlink(missing_ok=True)
 
+    def _set_aside(self, origin: int, error: ForeignCheckpoint) -> None:
+        """Remove checkpoints that this trial cannot go on from; it starts afresh."""
+        _log.warning("Trial %d starts afresh: %s", origin, error)
+        self.forget(origin)
+
     def has_checkpoint(self, origin: int) -> bool:
         """Whether a trial's first training was left somewhere."""
         path = self._checkpoint(origin, 0)
@@ -144,10 +167,8 @@ class Trainer:
     def _checkpoint(self, origin: int, index: int | Literal["*"]) -> Path | None:
         if self.folder is None:
             return None
-        study = sha256(self.config.name.encode()).hexdigest()[:16]
-        folder = self.folder / _FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{study}-{origin}-{index}.safetensors"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f"{origin}-{index}.safetensors"
 
 
 def _replicate(seed: int, network: nn.Module, result: Fit | Diverged) -> Replicate:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, Protocol
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -27,8 +28,8 @@ FORMATS: Final[dict[Layout, torch.memory_format]] = {
 }
 #: values of the batches that are prepared at once: 1 MiB as fp32
 _PREPARED: Final = 2**18
-#: larger than any number of groups of batches in an epoch
-_GROUPS: Final = 2**20
+#: no group of batches: what is drawn for the whole epoch
+_ORDER: Final = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # tensors have no single equality
@@ -151,7 +152,7 @@ class Batches:
         return max(1, _PREPARED // (self.size * math.prod(self.dataset.input_shape)))
 
     def _order(self, index: int) -> Tensor:
-        generator = self._generator(index, _GROUPS - 1)
+        generator = self._generator(index, _ORDER)
         device = generator.device
         count = len(self.dataset.train_labels)
         return torch.randperm(count, generator=generator, device=device)
@@ -173,9 +174,9 @@ class Batches:
     def _generator(self, index: int, group: int) -> torch.Generator:
         """Source of what is drawn for one group of batches of an epoch."""
         generator = torch.Generator(self.dataset.train_labels.device)
-        number = (self.seed * 1_000_003 + index) * _GROUPS + group
-        generator.manual_seed(number % 2**63)
-        return generator
+        # torch's generator of the CPU heeds 32 bits alone: all must have their say
+        parts = np.random.SeedSequence([self.seed, index, group])
+        return generator.manual_seed(int(parts.generate_state(1)[0]))
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ from safetensors.torch import save
 from nasdepth.training.state import Snapshot
 
 FORMAT: Final = 1
+_START: Final = "start/"
 _log = logging.getLogger(__name__)
 
 
@@ -44,7 +45,11 @@ def write_checkpoint(
         "versions": _versions(),
         "state": dict(snapshot.header),
     }
-    tensors = {name: t.contiguous() for name, t in snapshot.tensors.items()}
+    tensors = dict(snapshot.tensors)
+    if snapshot.start is not None:
+        header["start"] = dict(snapshot.start.header)
+        tensors |= {_START + name: t for name, t in snapshot.start.tensors.items()}
+    tensors = {name: t.contiguous() for name, t in tensors.items()}
     content = save(tensors, {"nasdepth": json.dumps(header)})
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -67,13 +72,16 @@ def read_checkpoint(path: Path, training: Mapping[str, Any]) -> Snapshot:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint, or another training's; says what differs.
+        ForeignCheckpoint: it is no checkpoint, or another training's.
     """
     header = read_header(path)
     _check(header, path, training)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- no mapping
-    return Snapshot(tensors, header["state"])
+    began = {n.removeprefix(_START): t for n, t in tensors.items() if _of_start(n)}
+    now = {name: tensor for name, tensor in tensors.items() if not _of_start(name)}
+    start = Snapshot(began, header["start"]) if began else None
+    return Snapshot(now, header["state"], start)
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -81,7 +89,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint.
+        ForeignCheckpoint: it is no checkpoint.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -91,10 +99,16 @@ def read_header(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("nasdepth", "{}"))
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a checkpoint: {error}.") from error
+        raise ForeignCheckpoint(f"{path} is not a checkpoint: {error}.") from error
     if "format" not in header:
-        raise ValueError(f"{path} is not a checkpoint: it has no header of ours.")
+        raise ForeignCheckpoint(
+            f"{path} is not a checkpoint: it has no header of ours."
+        )
     return dict(header)
+
+
+class ForeignCheckpoint(ValueError):
+    """A file that is no checkpoint, or another training's."""
 
 
 class CheckpointWriter:
@@ -127,14 +141,15 @@ class CheckpointWriter:
             return
         try:
             self._pending.result()
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._tell(error)
         self._pending = None
 
-    def _tell(self, error: OSError) -> None:
+    def _tell(self, error: OSError | MemoryError) -> None:
         if not self._told:
             stands = "the last good one stands" if self._stands else "there is none yet"
-            told = f"{error.strerror or error} ({self._path}); {stands}"
+            what = getattr(error, "strerror", None) or error or "no memory"
+            told = f"{what} ({self._path}); {stands}"
             _log.warning("A checkpoint could not be written: %s.", told)
         self._told = True
 
@@ -165,20 +180,25 @@ def identity(**parts: Any) -> dict[str, Any]:
     return {name: _shortened(value) for name, value in parts.items()}
 
 
+def _of_start(name: str) -> bool:
+    return name.startswith(_START)
+
+
 def _shortened(value: Any) -> Any:
     text = json.dumps(value, sort_keys=True)
-    return value if len(text) <= 64 else sha256(text.encode()).hexdigest()
+    # as it will be read back: a tuple as a list
+    return json.loads(text) if len(text) <= 64 else sha256(text.encode()).hexdigest()
 
 
 def _check(header: Mapping[str, Any], path: Path, training: Mapping[str, Any]) -> None:
     if header["format"] != FORMAT:
-        raise ValueError(
+        raise ForeignCheckpoint(
             f"{path} has format {header['format']}, but {FORMAT} is read here."
         )
     for name, value in training.items():
         was = header["training"].get(name)
         if was != value:
-            raise ValueError(
+            raise ForeignCheckpoint(
                 f"The checkpoint {path} is of another training: {name} was {was!r}, "
                 f"is {value!r}."
             )

@@ -34,6 +34,18 @@ def forward_of(
     return network
 
 
+class _Whole(nn.Module):
+    """A network in a shell, which may be changed."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self._network(images)
+        return scores
+
+
 def _captured(network: nn.Module, batch: Tensor, precision: str) -> Forward:
     """Forward and backward pass as CUDA graphs, the network as it was.
 
@@ -41,8 +53,8 @@ def _captured(network: nn.Module, batch: Tensor, precision: str) -> Forward:
     cache: weights would be those of the first step.
     """
     state = {name: t.clone() for name, t in network.state_dict().items()}
-    network.train()
+    whole = _Whole(network).train()  # torch puts the graph in the place of its forward
     with autocast(batch.device, precision, cached=False):
-        graphed = torch.cuda.make_graphed_callables(network, (batch,))
+        graphed = torch.cuda.make_graphed_callables(whole, (batch,))
     network.load_state_dict(state)
     return cast(Forward, graphed)  # one network in, one function out

@@ -19,7 +19,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -95,7 +95,8 @@ def fit(
         )
         with CheckpointWriter(checkpoint, run.training) as writer:
             outside = _Outside(writer, on_epoch or _ignore, stop or _never)
-            with holding_memory(run, state.parts, outside.wait):
+            parts = begun.header["parts"] if begun is not None else state.parts
+            with holding_memory(run, parts, outside.wait):
                 _go(run, state, begun, outside)
     trained = sum(1 / epoch.images_per_second for epoch in state.curve)
     return Fit(
@@ -134,12 +135,14 @@ def _go(run: Run, state: State, begun: Snapshot | None, outside: _Outside) -> No
         state.restore(begun)
         for epoch in state.curve:
             outside.on_epoch(epoch)
-    good = state.snapshot()
+    good = (begun and begun.start) or state.snapshot()
     while len(state.curve) < run.config.epochs:
         try:
             fault = _epoch(run, state, outside.poll)
         except Stopped:
-            outside.writer.submit(state.snapshot())
+            if math.isfinite(state.total.item()):  # else the epoch is taken back anyway
+                start = good if state.step else None
+                outside.writer.submit(replace(state.snapshot(), start=start))
             raise
         if fault is None:
             good = state.snapshot()

@@ -172,6 +172,18 @@ def available_bytes(device: torch.device, root: Path = ROOT) -> int:
     return max(0, min((room for room in known if room is not None), default=2**62))
 
 
+def room_bytes(device: torch.device, root: Path = ROOT) -> int:
+    """Bytes that a training could have on a device, were it alone there.
+
+    Args:
+        device: CPU or CUDA.
+        root: of the file system that tells of the CPU's memory.
+    """
+    room = None if device.type == "cuda" else _address_space(root)
+    total = total_bytes(device, root)
+    return total if room is None else min(room, total)
+
+
 def total_bytes(device: torch.device, root: Path = ROOT) -> int:
     """Bytes that all processes together may take on a device.
 

@@ -67,6 +67,7 @@ def default_workers(
     *,
     predicted: int = _TYPICAL_BYTES,
     free: int | None = None,
+    threads: int = 1,
     root: Path = ROOT,
 ) -> int:
     """Processes that fill a device: one a usable core, on a GPU as its memory allows.
@@ -75,9 +76,10 @@ def default_workers(
         device: where the workers train.
         predicted: bytes of a typical training, without the context of its process.
         free: bytes free on the GPU; None asks it, which opens a context there.
+        threads: of each process.
         root: of the file system that tells the quota.
     """
-    cores = usable_cores(root)
+    cores = max(1, usable_cores(root) // threads)
     if device.type != "cuda":
         return cores
     if free is None:

@@ -98,6 +98,8 @@ class TrainingConfig:
         self._require("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
         self._require("clip_norm", self.clip_norm >= 0, "at least 0")
         self._require("cooldown", 0 <= self.cooldown < 1, "in [0, 1)")
+        wsd = self.schedule == "wsd" or self.cooldown == 0
+        self._require("cooldown", wsd, "0 with a schedule other than wsd")
         self._require("halvings", self.halvings >= 0, "at least 0")
         rising = all(a < b for a, b in pairwise((0, *self.rungs)))
         self._require("rungs", rising, "epochs that rise from at least 1")

@@ -22,7 +22,12 @@ from nasdepth.training.checkpoint import identity, read_checkpoint, read_header
 from nasdepth.training.data import Dataset
 from nasdepth.training.forward import forward_of
 from nasdepth.training.ledger import correction, reserved
-from nasdepth.training.memory import parts_for, predicted_bytes, total_bytes
+from nasdepth.training.memory import (
+    parts_for,
+    predicted_bytes,
+    room_bytes,
+    total_bytes,
+)
 from nasdepth.training.optimizers import optimizer_of
 from nasdepth.training.probe import Choice, choose
 from nasdepth.training.processors import CONTEXT_BYTES
@@ -165,6 +170,8 @@ def _state(run: Run) -> State:
         run.device,
         precision=run.precision,
         correction=correction(run.device),
+        # not what is free right now: a training must not hang on what others hold
+        free=room_bytes(run.device),
     )
     return State(run.network, optimizer, run.device, total, parts=parts)
 
@@ -173,8 +180,15 @@ def _identity(
     network: nn.Module, dataset: Dataset, config: TrainingConfig, seed: int
 ) -> dict[str, Any]:
     shapes = {name: list(t.shape) for name, t in network.state_dict().items()}
+    # the module of a class that we have written is the hash of its source
+    kind = f"{type(network).__module__} {network}"
+    usual = asdict(TrainingConfig())
+    recipe = {k: v for k, v in asdict(config).items() if v != usual[k]}
     return identity(
-        seed=seed, recipe=asdict(config), images=dataset.fingerprint, network=shapes
+        seed=seed,
+        recipe=recipe,  # so that a key to come changes nothing
+        images=dataset.fingerprint,
+        network=[kind, shapes],
     )
 
 

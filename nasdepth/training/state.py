@@ -25,10 +25,13 @@ class Snapshot:
     Attributes:
         tensors: name to contents.
         header: the rest as JSON values.
+        start: the state at the start of the epoch at hand, where that is another: what
+            a training that fails within the epoch goes back to.
     """
 
     tensors: Mapping[str, Tensor]
     header: Mapping[str, Any]
+    start: "Snapshot | None" = None
 
 
 @dataclass(slots=True, eq=False)  # the one thing that changes in a training

@@ -76,7 +76,7 @@ def take_step(run: Run, state: State, images: Tensor, labels: Tensor) -> None:
 def _backward(run: Run, images: Tensor, labels: Tensor, share: float) -> Tensor:
     """Loss of a part of a batch, times its share, after the backward pass."""
     with autocast(run.device, run.precision):
-        logits = run.forward(images)
+        logits = (run.forward if share == 1 else run.network)(images)
     loss = run.loss(logits.float(), labels)
     if share < 1:
         loss = loss * share

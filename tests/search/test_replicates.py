@@ -158,17 +158,17 @@ def taken(monkeypatch):
 def test_interrupted_replicates_go_on_where_they_were(run, taken, tmp_path, told):
     one = {"n_trials": 1}
     (whole,) = records(run(search=one))
-    wanted, place = len(taken), tmp_path / "again" / "checkpoints"
+    wanted, place = len(taken), tmp_path / "again"
     run(folder="again", status=Interrupting(told), search=one)
-    for file in list(place.iterdir()):  # as second trainings leave them
+    for file in list(place.glob("checkpoints/*/*")):  # as second trainings leave them
         shutil.copy(file, f"{file}.again")
-    assert list(place.iterdir())
+    assert list(place.glob("checkpoints/*/*"))
 
     row = records(run(folder="again", search=one))[-1]
 
     assert (row.seeds, row.accuracies) == (whole.seeds, whole.accuracies)
     assert len(taken) == 2 * wanted
-    assert list(place.iterdir()) == []
+    assert list(place.glob("checkpoints/*/*")) == []
 
 
 @pytest.mark.parametrize(("ruined", "first"), [((), 0), ((0,), 1)])
@@ -189,7 +189,7 @@ def test_kept_weights_are_those_of_the_first_replicate_that_ended(
 def test_no_checkpoint_is_left_of_what_is_finished(run, tmp_path):
     run()
 
-    assert list((tmp_path / "checkpoints").iterdir()) == []
+    assert list(tmp_path.glob("checkpoints/*/*")) == []
 
 
 def test_first_replicate_has_the_seed_that_a_single_training_has(configure):

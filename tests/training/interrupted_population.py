@@ -6,6 +6,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # run on its own, and by pytest
 import interrupted
 import torch
 import torch._dynamo  # here, as each child's first optimizer would import it anew
