@@ -61,6 +61,7 @@ ORDER = {
         "schedule",
         "augment",
         "averaging",
+        "files",
         "images",
         "folder",
         "sources",

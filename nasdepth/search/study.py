@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import optuna
 import torch
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
@@ -136,7 +136,10 @@ def work(study: optuna.Study, worker: Worker) -> None:
 def _optimize(study: optuna.Study, worker: Worker, objective: Objective) -> None:
     callbacks = [objective.ended, _stop_when(worker)]
     try:
-        study.optimize(objective, callbacks=callbacks)
+        while not _is_optimized(study, objective, callbacks):
+            _log.warning(
+                "Trial %s was taken over by another process.", objective.number
+            )
     except NoCandidate as error:
         # the trial that found nothing is no result: it stays a failed one
         _log.warning("%s", error)
@@ -148,6 +151,24 @@ def _optimize(study: optuna.Study, worker: Worker, objective: Objective) -> None
             raise
         _hand_back(study, objective, "it ruined the device's context", blamed=True)
         raise DevicePoisoned(str(error).splitlines()[0]) from None
+
+
+def _is_optimized(
+    study: optuna.Study, objective: Objective, callbacks: list[Callable[..., None]]
+) -> bool:
+    """Whether the study ran to its end; False where a trial was lost on the way.
+
+    A process that stood still for long is taken for dead, and its trial is failed and
+    queued again by others: what it has trained since is theirs.
+    """
+    try:
+        study.optimize(objective, callbacks=callbacks)
+    except (UpdateFinishedTrialError, ValueError) as error:
+        finished = isinstance(error, UpdateFinishedTrialError)
+        if finished or str(error).startswith("Cannot tell a"):
+            return False
+        raise
+    return True
 
 
 def _checkpoints(study: optuna.Study, worker: Worker) -> Path | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from nasdepth.training.batches import FORMATS, Layout, Preparation
 from nasdepth.training.data import Dataset
-from nasdepth.training.device import Precision, pick_precision
+from nasdepth.training.device import Precision, autocast, pick_precision
 from nasdepth.training.recipe import Evaluation
 
 # Pixels of one evaluated chunk. One core of a Xeon evaluates a small residual network
@@ -59,21 +59,6 @@ def evaluate(
             right += (logits.argmax(1) == truth).sum()
             loss += cross_entropy(logits, truth, reduction="sum")
     return Evaluation(right.item() / len(labels), loss.item() / len(labels))
-
-
-def autocast(
-    device: torch.device, precision: str, *, cached: bool = True
-) -> AbstractContextManager[object]:
-    """Context in which a network computes in a precision, "fp32" or "bf16".
-
-    Args:
-        device: where it computes.
-        precision: of its products.
-        cached: whether weights are cast once within the context.
-    """
-    if precision == "fp32":
-        return nullcontext()  # a disabled autocast costs 10 µs a step
-    return torch.autocast(device.type, torch.bfloat16, cache_enabled=cached)
 
 
 def layout_of(network: nn.Module) -> Layout:

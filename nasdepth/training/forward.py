@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from nasdepth.training.evaluation import autocast
+from nasdepth.training.device import autocast
 from nasdepth.training.recipe import TrainingConfig
 
 Forward = Callable[[Tensor], Tensor]

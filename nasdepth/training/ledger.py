@@ -6,23 +6,21 @@ in the order of their coming, so that a large training is not passed by small on
 ever, and one alone always may start. What dead processes reserved is dropped.
 """
 
-import fcntl
 import itertools
-import json
 import logging
 import math
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
+from nasdepth.training.files import locked, read_json, write_json
 from nasdepth.training.images import cache_folder
 
 _log = logging.getLogger(__name__)
@@ -150,47 +148,6 @@ def born(pid: int) -> int:
     state, *rest = text.rsplit(")", 1)[1].split()
     # dead, only not yet collected by its parent
     return 0 if state in "ZX" else int(rest[18])
-
-
-@contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Alone with a file inside, among all who lock it.
-
-    Args:
-        file: need not exist; its folder is made where it is missing.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # the file itself is replaced, so that the lock needs one that stays
-    with file.with_suffix(".lock").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in a file; an empty one where it is missing or broken."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write the whole file or nothing.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    handle, name = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(content, stream)
-        Path(name).replace(file)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _granted(file: Path, mine: Entry, capacity: int) -> bool:

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from nasdepth.training.batches import FORMATS
-from nasdepth.training.device import is_out_of_memory
-from nasdepth.training.evaluation import autocast, layout_of
+from nasdepth.training.device import autocast, is_out_of_memory
+from nasdepth.training.evaluation import layout_of
 from nasdepth.training.processors import ROOT, control_folders, limit
 from nasdepth.training.recipe import DoesNotFit
 

@@ -24,13 +24,13 @@ from torch.nn.functional import cross_entropy
 from nasdepth.training.batches import FORMATS, Layout
 from nasdepth.training.device import (
     Precision,
+    autocast,
     computes_bf16,
     deterministic_algorithms,
     is_out_of_memory,
 )
-from nasdepth.training.evaluation import autocast
+from nasdepth.training.files import locked, read_json, write_json
 from nasdepth.training.images import cache_folder
-from nasdepth.training.ledger import locked, read_json, write_json
 
 _log = logging.getLogger(__name__)
 _FORMAT: Final = 1

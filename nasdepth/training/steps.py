@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nasdepth.training.averaging import WeightAverage
-from nasdepth.training.evaluation import autocast
+from nasdepth.training.device import autocast
 from nasdepth.training.recipe import TrainingConfig
 from nasdepth.training.run import Run
 from nasdepth.training.schedule import rate_factor, window

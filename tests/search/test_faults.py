@@ -311,3 +311,33 @@ def test_rungs_stay_where_the_study_began(run):
     again = run("old", pruner={"first_rung": 0})
 
     assert again.pruner._min_resource == 3
+
+
+class Usurped:
+    """A place for the status of a worker whose trial others take for dead."""
+
+    def __init__(self):
+        self.study, self.done = None, False
+
+    def write(self, status):
+        if self.study is not None and status.epoch == 2 and not self.done:
+            self.done = True
+            trial = self.study.trials[status.trial]
+            self.study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def test_trial_that_another_process_took_ends_no_worker(run, monkeypatch, caplog):
+    usurped = Usurped()
+    opened = open_study
+
+    def opening(*arguments):
+        usurped.study, repaired = opened(*arguments)
+        return usurped.study, repaired
+
+    monkeypatch.setitem(globals(), "open_study", opening)
+
+    study = run("usurped", usurped)
+
+    assert "was taken over by another process" in caplog.text
+    assert [t.state.name for t in study.trials].count("FAIL") == 1
+    assert [t.state.name for t in study.trials].count("COMPLETE") >= 2
