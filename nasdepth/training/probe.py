@@ -186,23 +186,30 @@ def place(device: torch.device) -> str:
 def kind(network: nn.Module) -> str:
     """What networks share that are fast in the same way.
 
-    The kinds of layers, and for convolutions kernel, stride, grouping and widths to the
-    next power of two; how many there are of each does not matter.
+    The kinds of layers; of convolutions of each kernel and grouping the most channels
+    in and out, to the next power of four. Few kinds, since each is timed: a key of every
+    convolution's widths made nearly every network of a search its own kind.
     """
     leaves = [m for m in network.modules() if not any(m.children())]
-    kinds = {_conv(m) for m in leaves if isinstance(m, nn.Conv2d)}
+    widest: dict[str, tuple[int, int]] = {}
+    for layer in leaves:
+        if isinstance(layer, nn.Conv2d):
+            most = widest.get(_form(layer), (0, 0))
+            inside, outside = max(most[0], layer.in_channels), layer.out_channels
+            widest[_form(layer)] = inside, max(most[1], outside)
+    convs = [f"{form}:{_up(i)}-{_up(o)}" for form, (i, o) in sorted(widest.items())]
     others = {type(m).__name__ for m in leaves if not isinstance(m, nn.Conv2d)}
-    return " ".join([*sorted(kinds), *sorted(others)])
+    return " ".join([*convs, *sorted(others)])
 
 
-def _conv(layer: nn.Conv2d) -> str:
-    inside, outside = (
-        1 << (width - 1).bit_length()
-        for width in (layer.in_channels, layer.out_channels)
-    )
+def _form(layer: nn.Conv2d) -> str:
     sides = "x".join(map(str, layer.kernel_size))
-    grouped = {1: "", layer.in_channels: "dw"}.get(layer.groups, "g")
-    return f"{sides}/{layer.stride[0]}{grouped}:{inside}-{outside}"
+    return sides + {1: "", layer.in_channels: "dw"}.get(layer.groups, "g")
+
+
+def _up(width: int) -> int:
+    """The next power of four."""
+    return 4 ** (((width - 1).bit_length() + 1) // 2)
 
 
 class _Bench:

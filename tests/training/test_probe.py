@@ -284,7 +284,6 @@ def test_kind_tells_kernels_groups_and_widths():
         nn.Sequential(nn.Conv2d(3, 16, 5), nn.BatchNorm2d(16), nn.ReLU()),
         nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU()),
         nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU()),
-        nn.Sequential(nn.Conv2d(3, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU()),
         nn.Sequential(nn.Conv2d(4, 16, 3, groups=4), nn.BatchNorm2d(16), nn.ReLU()),
         nn.Sequential(nn.Conv2d(4, 16, 3, groups=2), nn.BatchNorm2d(16), nn.ReLU()),
     ]
