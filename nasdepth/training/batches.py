@@ -38,7 +38,7 @@ class Preparation:
 
     Attributes:
         offset: of a row of pixels, channels innermost, `(width * channels,)`.
-        scale: of a grey level, likewise: a value is `level * scale - offset`.
+        scale: likewise: a value is `(level - offset) * scale`.
         upscale: integer factor of the enlargement.
         layout: of the result.
     """
@@ -56,7 +56,7 @@ class Preparation:
         width = dataset.input_shape[2] // dataset.upscale
         mean = torch.tensor(dataset.mean, device=device).repeat(width)
         std = torch.tensor(dataset.std, device=device).repeat(width)
-        return Preparation(mean / std, 1 / (255 * std), dataset.upscale, layout)
+        return Preparation(255 * mean, 1 / (255 * std), dataset.upscale, layout)
 
     def __call__(
         self,
@@ -74,7 +74,7 @@ class Preparation:
         pixels = images.permute(0, 2, 3, 1).contiguous().float()
         # whole rows: an operation on the few channels of a pixel takes four times as
         # long
-        pixels.flatten(2).mul_(self.scale).sub_(self.offset)
+        pixels.flatten(2).sub_(self.offset).mul_(self.scale)
         batch = pixels.permute(0, 3, 1, 2)
         if generator is not None:
             batch = cut_out(batch, cutout, generator)
