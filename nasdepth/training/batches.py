@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -83,6 +83,7 @@ class Preparation:
         return batch.contiguous(memory_format=FORMATS[self.layout])
 
 
+@runtime_checkable
 class BatchSource(Protocol):
     """Batches of the epochs of a training."""
 
