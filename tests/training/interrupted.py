@@ -17,6 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import torch
+import torch._dynamo  # here, as each child's first optimizer would import it anew
 from torch import nn
 
 from nasdepth.training.checkpoint import read_header
