@@ -192,7 +192,19 @@ def test_training_goes_on_from_its_checkpoint(train, tmp_path):
         assert torch.equal(again.network.state_dict()[name], value)
 
 
-def test_cost_of_determinism_is_a_ratio(digits, architecture):
+def test_cost_of_determinism_compares_bound_with_free_steps(
+    digits, architecture, monkeypatch
+):
+    seen = set()
+    forward = torch.nn.Linear.forward
+
+    def watched(self, x):
+        seen.add(torch.are_deterministic_algorithms_enabled())
+        return forward(self, x)
+
+    monkeypatch.setattr(torch.nn.Linear, "forward", watched)
     cost = again.deterministic_cost(architecture, digits, CONFIG, torch.device("cpu"))
 
-    assert 0.1 < cost < 10
+    assert seen == {True, False}
+    assert cost > 0
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -105,6 +105,7 @@ def train(
     Example:  nasdepth train best.json --data fashion-mnist --seeds 3
     """
     from dataclasses import replace
+    from functools import partial
 
     from nasdepth import retrain as again
     from nasdepth.export import check_vacant
@@ -141,22 +142,20 @@ def train(
         cost = again.deterministic_cost(architecture, dataset, config, chosen)
         click.echo(f"A deterministic step takes {cost:.2f} times as long.", err=True)
     stop = StopFlag()
+    once = partial(
+        again.retrain,
+        architecture,
+        dataset,
+        config,
+        device=chosen,
+        test=test,
+        on_epoch=tell,
+        folder=checkpoints,
+        stop=stop,
+    )
     try:
         with stop.watching(), stop.armed():
-            runs = [
-                again.retrain(
-                    architecture,
-                    dataset,
-                    config,
-                    seed=seed,
-                    device=chosen,
-                    test=test,
-                    on_epoch=tell,
-                    folder=checkpoints,
-                    stop=stop,
-                )
-                for seed in range(seeds)
-            ]
+            runs = [once(seed=seed) for seed in range(seeds)]
     except (Diverged, DoesNotFit) as error:
         raise click.ClickException(str(error)) from error
     except Stopped:

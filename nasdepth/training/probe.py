@@ -187,8 +187,8 @@ def kind(network: nn.Module) -> str:
     """What networks share that are fast in the same way.
 
     The kinds of layers; of convolutions of each kernel and grouping the most channels
-    in and out, to the next power of four. Few kinds, since each is timed: a key of every
-    convolution's widths made nearly every network of a search its own kind.
+    in and out, to the next power of four. Few kinds, since each is timed: a key of
+    every convolution's widths made nearly every network of a search its own kind.
     """
     leaves = [m for m in network.modules() if not any(m.children())]
     widest: dict[str, tuple[int, int]] = {}
@@ -209,7 +209,7 @@ def _form(layer: nn.Conv2d) -> str:
 
 def _up(width: int) -> int:
     """The next power of four."""
-    return 4 ** (((width - 1).bit_length() + 1) // 2)
+    return 1 << 2 * (((width - 1).bit_length() + 1) // 2)
 
 
 class _Bench:
