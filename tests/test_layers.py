@@ -69,6 +69,7 @@ ORDER = {
         "data",
         "device",
         "recipe",
+        "polling",
         "batches",
         "evaluation",
         "processors",

@@ -33,6 +33,7 @@ from nasdepth.training.device import deterministic_algorithms, is_out_of_memory
 from nasdepth.training.evaluation import evaluate as evaluate
 from nasdepth.training.finite import FiniteWatch
 from nasdepth.training.memory import PARTS
+from nasdepth.training.polling import Poll, never
 from nasdepth.training.recipe import Diverged as Diverged
 from nasdepth.training.recipe import DoesNotFit, Evaluation, Stopped
 from nasdepth.training.recipe import Epoch as Epoch
@@ -45,8 +46,6 @@ from nasdepth.training.steps import judge, take_steps
 _log = logging.getLogger(__name__)
 #: looks at the loss within an epoch
 _LOOKS: Final = 4
-#: seconds between two looks whether memory is free
-_PAUSE: Final = 0.1
 
 
 class _Fault(enum.Enum):
@@ -94,9 +93,9 @@ def fit(
             network, dataset, config, seed=seed, device=device, checkpoint=checkpoint
         )
         with CheckpointWriter(checkpoint, run.training) as writer:
-            outside = _Outside(writer, on_epoch or _ignore, stop or _never)
+            outside = _Outside(writer, on_epoch or _ignore, Poll(stop or never))
             parts = begun.header["parts"] if begun is not None else state.parts
-            with holding_memory(run, parts, outside.wait):
+            with holding_memory(run, parts, outside.poll.wait):
                 _go(run, state, begun, outside)
     trained = sum(1 / epoch.images_per_second for epoch in state.curve)
     return Fit(
@@ -118,15 +117,7 @@ class _Outside:
 
     writer: CheckpointWriter
     on_epoch: Callable[[Epoch], None]
-    stop: Callable[[], bool]
-
-    def poll(self) -> None:
-        if self.stop():
-            raise Stopped
-
-    def wait(self) -> None:
-        self.poll()
-        time.sleep(_PAUSE)
+    poll: Poll
 
 
 def _go(run: Run, state: State, begun: Snapshot | None, outside: _Outside) -> None:
@@ -240,7 +231,3 @@ def _peak_memory(device: torch.device) -> int:
 
 def _ignore(epoch: Epoch) -> None:
     del epoch
-
-
-def _never() -> bool:
-    return False

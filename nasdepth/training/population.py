@@ -23,6 +23,7 @@ from nasdepth.training.checkpoint import read_header
 from nasdepth.training.data import Dataset
 from nasdepth.training.device import deterministic_algorithms, is_out_of_memory
 from nasdepth.training.loop import fit
+from nasdepth.training.polling import Poll, never
 from nasdepth.training.recipe import Diverged, Epoch, Fit, TrainingConfig
 from nasdepth.training.run import seeded
 from nasdepth.training.side_by_side import members_at_once, members_that_fit
@@ -82,7 +83,7 @@ def fit_population(
             zip(networks, seeds, files, strict=True)
         )
     ]
-    setting = Setting(dataset, config, torch.device(device), stop or _never)
+    setting = Setting(dataset, config, torch.device(device), Poll(stop or never))
     results: list[Fit | Diverged] = []
     size: int | None = None
     while rest := members[len(results) :]:
@@ -145,7 +146,7 @@ def _fit_alone(
             device=setting.device,
             on_epoch=member.add_new,
             checkpoint=checkpoint,
-            stop=setting.stop,
+            stop=setting.poll.stop,
         )
     except Diverged as error:
         return error.with_traceback(None)  # which would hold the tensors
@@ -171,10 +172,6 @@ def _fit_together(
     if members[0].checkpoint is not None:
         members[0].checkpoint.unlink(missing_ok=True)
     return None
-
-
-def _never() -> bool:
-    return False
 
 
 def _ignore(place: int, epoch: Epoch) -> None:

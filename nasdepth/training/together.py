@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from nasdepth.training.batches import FORMATS
 from nasdepth.training.checkpoint import CheckpointWriter, read_checkpoint
 from nasdepth.training.data import Dataset
 from nasdepth.training.evaluation import evaluate
+from nasdepth.training.polling import Poll
 from nasdepth.training.recipe import (
     Diverged,
     Epoch,
@@ -37,9 +38,6 @@ from nasdepth.training.side_by_side import (
 from nasdepth.training.state import Snapshot, State
 from nasdepth.training.steps import judge, take_steps
 
-#: seconds between two looks whether memory is free
-_PAUSE: Final = 0.1
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
@@ -49,23 +47,13 @@ class Setting:
         dataset: as `load` returns it.
         config: how to train each.
         device: where.
-        stop: asked between steps.
+        poll: called between steps.
     """
 
     dataset: Dataset
     config: TrainingConfig
     device: torch.device
-    stop: Callable[[], bool]
-
-    def poll(self) -> None:
-        """Go on, unless asked to stop."""
-        if self.stop():
-            raise Stopped
-
-    def wait(self) -> None:
-        """Let some time pass."""
-        self.poll()
-        time.sleep(_PAUSE)
+    poll: Poll
 
 
 @dataclass(slots=True, eq=False)  # its curve grows
@@ -143,7 +131,7 @@ def train_together(members: Sequence[Member], setting: Setting) -> list[Fit | Di
     group = _Group(run, population_state(run, len(members)), members)
     with (
         CheckpointWriter(file, run.training) as writer,
-        holding_all_memory(run, setting.wait),
+        holding_all_memory(run, setting.poll.wait),
     ):
         if file is not None and file.is_file():
             group.restore(read_checkpoint(file, run.training))
