@@ -225,7 +225,7 @@ def test_study_of_fifty_survives_networks_that_exceed_memory_or_diverge(tmp_path
     assert told["left"] == 0
     # twenty networks leave what is known of them, and no more if some of them fail
     first, tame, before, after = told["held"]
-    assert after - before == pytest.approx(tame - first, abs=0.01 * before)
+    assert after - before <= max(tame - first, 0.01 * before)
 
 
 def test_confirmed_short_run_goes_on_from_its_rung(run, tmp_path):
