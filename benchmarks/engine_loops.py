@@ -1,5 +1,6 @@
-"""Rows that set the engine beside the bare loop, epoch by epoch in one process."""
+"""Rows on the loop itself, in one process: beside the bare loop, and beside itself."""
 
+from dataclasses import replace
 from time import perf_counter
 
 import torch
@@ -29,17 +30,29 @@ def bare(settings: Settings, kind: str, device: str = "cpu") -> Measured:
 
 def rungs(settings: Settings) -> Measured:
     """Images/s of a training with averaged weights over one without."""
+    usual = TrainingConfig(epochs=3 if settings.quick else RUNGS, precision="fp32")
+    return _beside(settings, usual, replace(usual, schedule="one-cycle"), "cpu")
+
+
+def graphs(settings: Settings, device: str) -> Measured:
+    """Images/s of a training whose step CUDA replays as a graph over one without."""
+    epochs = 1 if settings.quick else BLOCK["tiny"]
+    usual = TrainingConfig(epochs=epochs, precision="fp32")
+    return _beside(settings, replace(usual, cuda_graph=True), usual, device)
+
+
+def _beside(
+    settings: Settings, ours: TrainingConfig, theirs: TrainingConfig, device: str
+) -> Measured:
+    """Images/s of the tiny network by one configuration over those by another."""
     data = some_images("tiny", quick=settings.quick)
 
-    epochs = 3 if settings.quick else RUNGS
-
-    def side(schedule: str) -> float:
+    def side(config: TrainingConfig) -> float:
         start = perf_counter()
-        config = TrainingConfig(epochs=epochs, schedule=schedule, precision="fp32")
-        fit(network("tiny"), data, config, seed=0, device="cpu")
-        return epochs * len(data.train_labels) / (perf_counter() - start)
+        fit(network("tiny"), data, config, seed=0, device=device)
+        return config.epochs * len(data.train_labels) / (perf_counter() - start)
 
-    pairs = in_turn(lambda: side("wsd"), lambda: side("one-cycle"), settings.pairs)
+    pairs = in_turn(lambda: side(ours), lambda: side(theirs), settings.pairs)
     return Measured(ratios(pairs), rates(pairs))
 
 

@@ -111,15 +111,15 @@ def _gap(sampler: str) -> Row:
     )
 
 
-def _cuda(kind: str) -> Row:
+def _cuda(name: str, compares: str, goal: str, function: str, *arguments: str) -> Row:
     return Row(
-        f"cuda-{kind}",
-        f"engine / bare loop on CUDA, {kind}",
-        ">= 0.95",
-        "engine_loops:bare",
-        (kind, "cuda"),
-        needs="cuda",
+        f"cuda-{name}", compares, goal, function, (*arguments, "cuda"), needs="cuda"
     )
+
+
+def _cuda_bare(kind: str) -> Row:
+    compares = f"engine / bare loop on CUDA, {kind}"
+    return _cuda(kind, compares, ">= 0.95", "engine_loops:bare", kind)
 
 
 ROWS: Final = (
@@ -185,10 +185,25 @@ ROWS: Final = (
         unit="points",
         asked=True,
     ),
-    _cuda("tiny"),
-    _cuda("plain"),
-    _cuda("residual"),
-    _cuda("dense"),
+    _cuda_bare("tiny"),
+    _cuda_bare("plain"),
+    _cuda_bare("residual"),
+    _cuda_bare("dense"),
+    _cuda(
+        "graph", "step as a CUDA graph / eager, tiny", ">= 1.5", "engine_loops:graphs"
+    ),
+    _cuda(
+        "packed",
+        "64 searched networks, workers by memory / one after another",
+        ">= 4",
+        "engine_packed:packed",
+    ),
+    _cuda(
+        "airbench",
+        "time: airbench94's network and recipe, engine / bare script",
+        "<= 1.1",
+        "engine_airbench:airbench",
+    ),
 )
 
 

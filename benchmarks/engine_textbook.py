@@ -2,11 +2,12 @@
 
     python benchmarks/engine_textbook.py textbook|engine FOLDER [--quick]
 
-runs one side alone. Both train the same eight networks, drawn from the space of
-`studies/fashion-mnist.toml` within its budget, for the same epochs of the same images.
-The engine's side is a process of one thread for each core, each taking the next network
-that none has taken; the other is one process with torch's default threads, fp32 in NCHW
-and a DataLoader over PIL transforms. Start of processes and probe are counted.
+runs one side alone, the engine's also with `--networks N --device cuda`. Both train the
+same eight networks, drawn from the space of `studies/fashion-mnist.toml` within its
+budget, for the same epochs of the same images. The engine's side is a process of one
+thread for each core, each taking the next network that none has taken; the other is one
+process with torch's default threads, fp32 in NCHW and a DataLoader over PIL transforms.
+Start of processes and probe are counted.
 """
 
 import argparse
@@ -58,15 +59,20 @@ def textbook(settings: Settings) -> Measured:
     return Measured(ratios(pairs), rates(pairs))
 
 
-def networks(quick: bool) -> list[Architecture]:
-    """The first random draws of the study's space that keep to its budget."""
+def networks(quick: bool, count: int = NETWORKS) -> list[Architecture]:
+    """The first random draws of the study's space that keep to its budget.
+
+    Args:
+        quick: two of them.
+        count: how many otherwise.
+    """
     config = StudyConfig.model_validate(tomllib.loads(STUDY.read_text("utf-8")))
     data = _data(quick=quick)
     space = Space(config.space, data.input_shape, len(data.classes))
     limits = config.budget.limits().items()
     generator = np.random.default_rng(0)
     found: list[Architecture] = []
-    while len(found) < (2 if quick else NETWORKS):
+    while len(found) < (2 if quick else count):
         architecture = space.sample(Draw(draw_random(generator)))
         values = measure(lower(architecture))
         if all((values[name] or 0) <= most for name, most in limits):
@@ -74,14 +80,16 @@ def networks(quick: bool) -> list[Architecture]:
     return found
 
 
-def run_engine(folder: Path, *, quick: bool) -> None:
+def run_engine(
+    folder: Path, *, quick: bool, count: int = NETWORKS, device: str = "cpu"
+) -> None:
     """Train, one after the other, the networks that no other process has taken."""
     torch.set_num_threads(1)
     data = _data(quick=quick)
     config = TrainingConfig(epochs=1 if quick else EPOCHS)
-    for index, architecture in enumerate(networks(quick)):
+    for index, architecture in enumerate(networks(quick, count)):
         if taken(folder / str(index)):
-            fit(build(architecture, seed=0), data, config, seed=0, device="cpu")
+            fit(build(architecture, seed=0), data, config, seed=0, device=device)
 
 
 def run_textbook(*, quick: bool) -> None:
@@ -160,9 +168,11 @@ def taken(file: Path) -> bool:
     return True
 
 
-def seconds(name: str, processes: int, folder: Path, quick: bool) -> float:
+def seconds(
+    name: str, processes: int, folder: Path, quick: bool, *options: str
+) -> float:
     """Wall time of the processes of one side, from start to end."""
-    command = [sys.executable, __file__, name, str(folder)]
+    command = [sys.executable, __file__, name, str(folder), *options]
     environment = _environment(folder)
     start = perf_counter()
     started = [
@@ -187,11 +197,15 @@ def main() -> None:
     parser.add_argument("side", choices=("engine", "textbook"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
-    if options.side == "engine":
-        run_engine(options.folder, quick=options.quick)
+    parser.add_argument("--networks", type=int, default=NETWORKS)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    if given.side == "engine":
+        run_engine(
+            given.folder, quick=given.quick, count=given.networks, device=given.device
+        )
     else:
-        run_textbook(quick=options.quick)
+        run_textbook(quick=given.quick)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,11 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 sys.path.append(str(FOLDER))  # last: its coverage.py is not the package of that name
 
 import engine as script  # noqa: E402  # found by the line above
+import engine_airbench as airbench  # noqa: E402
 import engine_bare as bare  # noqa: E402
+import engine_loops as loops  # noqa: E402
 import engine_networks as networks  # noqa: E402
+import engine_packed as packed  # noqa: E402
 import engine_pairs as pairs  # noqa: E402
 import engine_report as page  # noqa: E402
 import engine_rows as rows  # noqa: E402
@@ -328,6 +331,43 @@ def test_a_side_of_the_textbook_row_runs_in_processes_of_its_own(tmp_path):
 def test_a_side_that_fails_is_told(tmp_path):
     with pytest.raises(RuntimeError, match=r"'none' must end with 0, but ended \[2\]"):
         textbook.seconds("none", 1, tmp_path, True)
+
+
+@pytest.mark.parametrize("row", [loops.graphs, airbench.airbench])
+def test_a_row_for_a_gpu_runs_on_the_processor_too(row):
+    found = row(pairs.Settings(pairs=1, quick=True), "cpu")
+
+    assert found.values[0] > 0
+
+
+@pytest.mark.slow
+def test_the_row_of_a_full_gpu_runs_on_the_processor_too():
+    found = packed.packed(pairs.Settings(pairs=1, quick=True), "cpu")
+
+    assert found.values[0] > 0
+    assert " workers; " in found.note
+
+
+def test_the_network_of_airbench_has_its_size():
+    whole = sum(p.numel() for p in airbench.network().parameters())
+
+    assert whole == 1_972_792  # 1.97 M are told of
+
+
+def test_the_bare_script_of_airbench_crops_every_image_once():
+    images = networks.noise((3, 8, 8), 64)
+    recipe = replace(airbench.RECIPE, batch_size=16)
+    pixels = airbench._normalised(images, images.train_images, torch.float)
+    wide = pad(pixels, (2,) * 4, "reflect")
+    crops = wide.unfold(2, 8, 1).unfold(3, 8, 1)  # image, channel, down, right
+
+    batches = list(airbench._epoch(pixels, torch.arange(64), recipe, mirrored=True))
+
+    assert sorted(int(i) for _, part in batches for i in part) == list(range(64))
+    for seen, part in batches:
+        for image, index in zip(seen.flip(-1), part, strict=True):
+            at = crops[index].permute(1, 2, 0, 3, 4).flatten(0, 1)
+            assert (at == image).flatten(1).all(1).any()
 
 
 @pytest.mark.slow
