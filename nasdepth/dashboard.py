@@ -75,7 +75,7 @@ def annotate(trial: Trial, record: TrialRecord, store: FileSystemArtifactStore) 
             architecture_svg(Architecture.from_json(record.architecture), title=title),
             encoding="utf-8",
         ),
-        "learning-curve.png": lambda path: learning_curve(
+        "learning-curve.svg": lambda path: learning_curve(
             record.curve, path, title=title.capitalize(), dataset=record.dataset
         ),
         "layers.csv": lambda path: path.write_text(
@@ -201,8 +201,8 @@ def trial_note(record: TrialRecord, shown: Mapping[str, str]) -> str:
         lines.append(f"| {label} | {_number(value)} | {unit} |")
     if "layers.csv" in shown:
         lines += ["", f"[Layer table (CSV)]({shown['layers.csv']})"]
-    if "learning-curve.png" in shown:
-        lines += ["", f"![learning curve]({shown['learning-curve.png']})"]
+    if "learning-curve.svg" in shown:
+        lines += ["", f"![learning curve]({shown['learning-curve.svg']})"]
     return "\n".join(lines) + "\n"
 
 

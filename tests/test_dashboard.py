@@ -96,9 +96,9 @@ def test_trial_shows_picture_curve_layers_and_note(
     annotate(trial, record(), store)
 
     found = contents(trial, store)
-    assert set(found) == {"architecture.svg", "learning-curve.png", "layers.csv"}
+    assert set(found) == {"architecture.svg", "learning-curve.svg", "layers.csv"}
     assert found["architecture.svg"].startswith(b"<svg ")
-    assert found["learning-curve.png"].startswith(b"\x89PNG")
+    assert b"<svg " in found["learning-curve.svg"]
     assert found["layers.csv"].startswith(b"scope,operation,output,")
     note = optuna_dashboard.get_note(trial)
     assert "## Trial 0: 83.00% validation accuracy" in note
@@ -119,7 +119,7 @@ def test_artifacts_are_announced_as_what_they_are(
     types = {meta.filename: meta.mimetype for meta in get_all_artifact_meta(trial)}
     assert types == {
         "architecture.svg": "image/svg+xml",
-        "learning-curve.png": "image/png",
+        "learning-curve.svg": "image/svg+xml",
         "layers.csv": "text/csv",
     }
 
@@ -165,7 +165,7 @@ def test_picture_that_cannot_be_drawn_is_a_warning(
         "Not shown on the dashboard: layers.csv of trial 0",
     ]
     (artifact,) = get_all_artifact_meta(study.trials[0], storage=study._storage)
-    assert artifact.filename == "learning-curve.png"
+    assert artifact.filename == "learning-curve.svg"
 
 
 def test_trial_is_not_lost_with_the_folder_of_artifacts(

@@ -67,8 +67,9 @@ def digest(graph: Graph) -> str:
     digest.
     """
     form = canonical(graph)
-    colours = _colours(form)
-    return sha256("\n".join(_visit(form, colours)).encode()).hexdigest()
+    words = [repr(node.op) for node in form.nodes]
+    colours = _colours(form, words)
+    return sha256("\n".join(_visit(form, words, colours)).encode()).hexdigest()
 
 
 def _contracted(graph: Graph, fed: set[int]) -> list[tuple[int, ...]]:
@@ -145,7 +146,7 @@ def _through(graph: Graph, arms: dict[int, tuple[int, ...]], output: int) -> int
     return output
 
 
-def _colours(graph: Graph) -> list[str]:
+def _colours(graph: Graph, words: Sequence[str]) -> list[str]:
     """Colours that tell any two nodes apart, chains that may be swapped excepted.
 
     Rounds of refinement until no round tells more; then one of several like nodes is
@@ -154,7 +155,7 @@ def _colours(graph: Graph) -> list[str]:
     the digest unchanged where a symmetry of the graph maps one to the other, as it
     does in all but graphs made to mislead colour refinement (Weisfeiler & Leman).
     """
-    colours = [repr(node.op) for node in graph.nodes]
+    colours = list(words)
     readers = graph.consumers()
     told_apart = 0
     while True:
@@ -210,7 +211,7 @@ def _hash(colour: str, parts: list[str]) -> str:
     return sha256(f"{colour}{parts}".encode()).hexdigest()
 
 
-def _visit(graph: Graph, colours: list[str]) -> list[str]:
+def _visit(graph: Graph, words: Sequence[str], colours: Sequence[str]) -> list[str]:
     """One line a node in depth-first order from the output, adds by colour of arm."""
     number: dict[int, int] = {}
     lines: list[str] = []
@@ -226,5 +227,5 @@ def _visit(graph: Graph, colours: list[str]) -> list[str]:
             stack.append(waiting[0])
             continue
         number[stack.pop()] = len(lines)
-        lines.append(f"{node.op!r}{_ordered(node.op, [number[i] for i in arms])}")
+        lines.append(f"{words[index]}{_ordered(node.op, [number[i] for i in arms])}")
     return lines
