@@ -80,6 +80,23 @@ def test_slow_candidates_are_timed_three_times_after_the_warm_up():
     assert clock.calls == ["usual", "other"] * 4
 
 
+def test_who_is_behind_is_timed_twice_after_the_warm_up():
+    clock = Clock(usual=0.01, near=0.0105, behind=0.02)
+
+    winner(clock)
+
+    assert clock.calls[:9] == ["usual", "near", "behind"] * 3
+    assert set(clock.calls[9:]) == {"usual", "near"}
+
+
+def test_default_alone_is_not_timed_further():
+    clock = Clock(usual=0.01, other=0.02)
+
+    winner(clock)
+
+    assert clock.calls == ["usual", "other"] * 3
+
+
 def test_best_time_counts_and_not_the_first():
     clock = Clock(usual=1.0)
     times = iter([9.0, 9.0, 0.5, 9.0])
