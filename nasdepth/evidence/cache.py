@@ -1,19 +1,17 @@
 """Values on disk that are slow to compute: what is measured of published tables.
 
-A value is one file of the folder `NASDEPTH_CACHE`, else `$XDG_CACHE_HOME/nasdepth`,
-else `~/.cache/nasdepth`. It holds only as long as its key: a digest of all that it was
-computed from, the code included. A file that cannot be read is made anew, and a folder
-that cannot be written is no error.
+A value is one file of the cache folder. It holds only as long as its key: a digest of
+all that it was computed from, the code included. A file that cannot be read is made
+anew, and a folder that cannot be written is no error.
 """
 
-import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
+
+from nasdepth.training.files import cache_folder, read_json, write_json
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -26,13 +24,11 @@ def cached(name: str, key: str, make: Callable[[], Any]) -> Any:
         key: Digest of what the value was computed from.
         make: Computes the value, of plain JSON types.
     """
-    folder = _folder()
-    file = folder / f"{name}.json" if folder else None
-    found = _stored(file, key) if file else None
+    file = cache_folder() / f"{name}.json"
+    found = _stored(file, key)
     if found is None:
         found = make()
-        if file:
-            _store(file, {"key": key, "value": found})
+        _store(file, {"key": key, "value": found})
     return found
 
 
@@ -51,39 +47,13 @@ def fingerprint(*sources: str) -> str:
     return digest.hexdigest()
 
 
-def _folder() -> Path | None:
-    """The user's cache folder, None for a user without a home."""
-    if named := os.environ.get("NASDEPTH_CACHE"):
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    if base and Path(base).is_absolute():
-        return Path(base) / "nasdepth"
-    try:
-        return Path.home() / ".cache" / "nasdepth"
-    except RuntimeError:
-        return None
-
-
 def _stored(file: Path, key: str) -> Any:
     """The value of a file, None where there is none of this key."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(content, dict) or content.get("key") != key:
-        return None
-    return content.get("value")
+    content = read_json(file)
+    return content.get("value") if content.get("key") == key else None
 
 
 def _store(file: Path, content: Any) -> None:
-    """Writes the whole file or nothing."""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        number, name = mkstemp(dir=file.parent, prefix=f".{file.name}.")
-        try:
-            with os.fdopen(number, "w", encoding="utf-8") as stream:
-                json.dump(content, stream)
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_json(file, content)

@@ -2,11 +2,14 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
+
+from nasdepth.training.files import clear_halves, replacing
 
 _STATM: Final = Path("/proc/self/statm")
 
@@ -50,19 +53,15 @@ class StatusFile:
         """Put the status in the place of the last one, which readers see till then."""
         if self.path is None:
             return
-        new = self.path.with_suffix(".new")
-        try:
-            new.write_text(json.dumps(asdict(status)), encoding="utf-8")
-            new.replace(self.path)
-        except OSError:
-            # a full disk or a lost folder: no training ends for want of an onlooker
-            return
+        # a full disk or a lost folder: no training ends for want of an onlooker
+        with suppress(OSError), replacing(self.path) as file:
+            file.write(json.dumps(asdict(status)).encode())
 
     def remove(self) -> None:
         """Leave nothing of a worker that is gone."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
-            self.path.with_suffix(".new").unlink(missing_ok=True)
+            clear_halves(self.path)
 
 
 def read_status(path: Path) -> Status | None:

@@ -6,7 +6,6 @@ whole one. A thread writes, so that a training pays for the copy alone.
 
 import json
 import logging
-import os
 import platform
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from nasdepth.training.files import clear_halves, replacing
 from nasdepth.training.state import Snapshot
 
 FORMAT: Final = 1
@@ -50,17 +50,8 @@ def write_checkpoint(
         header["start"] = dict(snapshot.start.header)
         tensors |= {_START + name: t for name, t in snapshot.start.tensors.items()}
     tensors = {name: t.contiguous() for name, t in tensors.items()}
-    content = save(tensors, {"nasdepth": json.dumps(header)})
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, synced=True) as file:
+        file.write(save(tensors, {"nasdepth": json.dumps(header)}))
 
 
 def read_checkpoint(path: Path, training: Mapping[str, Any]) -> Snapshot:
@@ -123,7 +114,10 @@ class CheckpointWriter:
 
     def __init__(self, path: Path | None, training: Mapping[str, Any]) -> None:
         self._path, self._training = path, dict(training)
-        self._thread = ThreadPoolExecutor(1) if path is not None else None
+        self._thread: ThreadPoolExecutor | None = None
+        if path is not None:
+            self._thread = ThreadPoolExecutor(1)
+            clear_halves(path)
         self._pending: Future[None] | None = None
         self._told = False
 
@@ -211,12 +205,3 @@ def _check(header: Mapping[str, Any], path: Path, training: Mapping[str, Any]) -
 
 def _versions() -> dict[str, str]:
     return {"torch": torch.__version__, "machine": platform.machine()}
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a renaming to disk, where the system lets a folder be synced."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -35,7 +35,7 @@ class DataConfig:
     Args:
         name: entry of `DATASETS`.
         path: the image folder for `folder` (required); for others the data folder,
-            by default `NASDEPTH_DATA`, then `~/.cache/nasdepth/data`.
+            by default `NASDEPTH_DATA`, then `data` in the cache folder.
         size: side of the images in pixels; 0 = native (`folder`: 32).
         channels: 1 or 3; 0 = native (`folder`: 3 unless all images are grey).
         upscale: integer factor of a bilinear enlargement of each batch.
@@ -100,6 +100,11 @@ class Dataset:
     augmentation: Augmentation
     upscale: int
     fingerprint: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images."""
+        return int(self.train_images.nbytes + self.validation_images.nbytes)
 
     def to(self, device: torch.device) -> "Dataset":
         """The same data set with its tensors on a device."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from nasdepth.architecture.registry import Registry
 from nasdepth.training import sources
 from nasdepth.training.augment import Augmentation
+from nasdepth.training.files import cache_folder
 from nasdepth.training.folder import read_folder
-from nasdepth.training.images import Images, Split, cache_folder
+from nasdepth.training.images import Images, Split
 
 Roots = Sequence[Path]
 Reader = Callable[[Roots, Split, int, int], Images | None]

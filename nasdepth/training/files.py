@@ -1,13 +1,70 @@
-"""Small files that several processes share: locked, read, replaced as a whole."""
+"""Files that several processes share: locked, read, replaced as a whole."""
 
 import fcntl
 import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+
+def cache_folder() -> Path:
+    """Folder of everything that is kept to save time.
+
+    `NASDEPTH_CACHE`, else `$XDG_CACHE_HOME/nasdepth`, else `~/.cache/nasdepth`, else,
+    for a user without a home, an own one among the temporary files.
+    """
+    if named := os.environ.get("NASDEPTH_CACHE"):
+        return Path(named).expanduser()
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if base.is_absolute():
+        return base / "nasdepth"
+    try:
+        return Path.home() / ".cache" / "nasdepth"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"nasdepth-{os.getuid()}"
+
+
+@contextmanager
+def replacing(path: Path, *, synced: bool = False) -> Iterator[BinaryIO]:
+    """A file that takes the place of another when it is whole.
+
+    It is written under a temporary name, so that readers see the old one till then;
+    whatever fails inside, the old one stands.
+
+    Args:
+        path: need not exist; its folder must.
+        synced: whether it is on the disk at the end, should the power fail.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            if synced:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+        if synced:
+            _sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def clear_halves(path: Path) -> None:
+    """Remove what killed processes have left of files that were to replace one.
+
+    To be called where no other process writes it. What cannot be removed stays.
+    """
+    for half in path.parent.glob(f"{escape(path.name)}.*.tmp"):
+        with suppress(OSError):
+            half.unlink()
 
 
 @contextmanager
@@ -42,10 +99,14 @@ def write_json(file: Path, content: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    handle, name = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
+    with replacing(file) as stream:
+        stream.write(json.dumps(content).encode())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a renaming to disk, where the system lets a folder be synced."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(content, stream)
-        Path(name).replace(file)
+        os.fsync(handle)
     finally:
-        Path(name).unlink(missing_ok=True)
+        os.close(handle)

@@ -3,9 +3,7 @@
 import hashlib
 import io
 import logging
-import os
 import struct
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch.nn.functional import interpolate
+
+from nasdepth.training.files import cache_folder, replacing
 
 Split = Literal["train", "test"]
 Pixels = NDArray[np.uint8]
@@ -109,8 +109,8 @@ def conform(pixels: Pixels, *, size: int, channels: int) -> Pixels:
 def cached(key: tuple[object, ...], make: Callable[[], Pixels]) -> Pixels:
     """What `make` returns, from the cache where an earlier call left it.
 
-    The cache is the folder `NASDEPTH_CACHE`, else `~/.cache/nasdepth`. A file that
-    does not load is made anew; a cache that cannot be written is done without.
+    The cache is `cache_folder()`. A file that does not load is made anew; a cache that
+    cannot be written is done without.
 
     Args:
         key: all that the result depends on.
@@ -126,12 +126,6 @@ def cached(key: tuple[object, ...], make: Callable[[], Pixels]) -> Pixels:
     pixels = make()
     _write(path, pixels)
     return pixels
-
-
-def cache_folder() -> Path:
-    """Folder of everything that is kept to save time."""
-    named = os.environ.get("NASDEPTH_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "nasdepth"
 
 
 def file_key(path: Path) -> tuple[str, int, int]:
@@ -207,15 +201,9 @@ def _digest(key: tuple[object, ...]) -> str:
 
 
 def _write(path: Path, pixels: Pixels) -> None:
-    """Write under a temporary name and rename, so that no reader sees half a file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.save(file, pixels, allow_pickle=False)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with replacing(path) as file:
+            np.save(file, pixels, allow_pickle=False)
     except OSError:
         _log.warning("The cache %s cannot be written; going on without.", path.parent)

@@ -20,8 +20,7 @@ from typing import Final
 
 import torch
 
-from nasdepth.training.files import locked, read_json, write_json
-from nasdepth.training.images import cache_folder
+from nasdepth.training.files import cache_folder, locked, read_json, write_json
 
 _log = logging.getLogger(__name__)
 _FORMAT: Final = 1

@@ -29,8 +29,7 @@ from nasdepth.training.device import (
     deterministic_algorithms,
     is_out_of_memory,
 )
-from nasdepth.training.files import locked, read_json, write_json
-from nasdepth.training.images import cache_folder
+from nasdepth.training.files import cache_folder, locked, read_json, write_json
 
 _log = logging.getLogger(__name__)
 _FORMAT: Final = 1
@@ -240,6 +239,8 @@ class _Bench:
 
     @cached_property
     def _images(self) -> int:
+        if self._device.type == "cuda":
+            return self._batch  # few images would time how long a launch takes
         few = min(_FEW, self._batch)
         usual = CHOICES[_DEFAULT]
         self._step(usual, few)

@@ -1,13 +1,13 @@
 """Weights of a network in a safetensors file."""
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+from nasdepth.training.files import replacing
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -18,16 +18,8 @@ def save_weights(network: nn.Module, path: Path) -> None:
         path: replaced where it exists; its folder must.
     """
     state = {name: t.detach().cpu().contiguous() for name, t in _state(network)}
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        save_file(state, temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, synced=True) as file:
+        file.write(save(state))
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

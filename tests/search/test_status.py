@@ -1,5 +1,7 @@
 """Facts about what workers tell of themselves."""
 
+import resource
+import signal
 import sys
 from threading import Thread
 
@@ -67,15 +69,22 @@ def test_readers_see_whole_statuses_alone(tmp_path):
     assert len(seen) > 2
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="writes to /dev/full")
+@pytest.mark.skipif(sys.platform != "linux", reason="limits files")
 def test_on_a_full_disk_the_last_status_stands(tmp_path):
     path = tmp_path / "worker.json"
     StatusFile(path).write(STATUS)
-    path.with_suffix(".new").symlink_to("/dev/full")
-
-    StatusFile(path).write(Status())
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # a limit on the size of files is what a full disk is to a process
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, most[1]))
+    try:
+        StatusFile(path).write(Status())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+        signal.signal(signal.SIGXFSZ, before)
 
     assert read_status(path) == STATUS
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_lost_folder_ends_no_training(tmp_path):
@@ -97,7 +106,7 @@ def test_what_is_no_status_is_not_read(tmp_path, text):
 def test_a_worker_that_is_gone_leaves_nothing(tmp_path):
     file = StatusFile(tmp_path / "worker.json")
     file.write(STATUS)
-    (tmp_path / "worker.new").write_text("half")
+    (tmp_path / "worker.json.0.tmp").write_text("half")
 
     file.remove()
     file.remove()

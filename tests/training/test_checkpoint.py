@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,38 +41,54 @@ def losses(result):
     return [(epoch.loss, epoch.validation_loss) for epoch in result.curve]
 
 
-def interrupted(name: str, folder: Path, count: int = 100) -> list[dict]:
-    """What became of trainings that a signal reached at random moments."""
-    command = [sys.executable, str(INTERRUPTED), name, str(count), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def interrupted(names: Sequence[str], folder: Path, count: int) -> list[list[dict]]:
+    """What became of trainings that signals reached at random moments.
+
+    A process for each signal, all at once.
+    """
+    started = []
+    for name in names:
+        (folder / name).mkdir()
+        command = [sys.executable, INTERRUPTED, name, str(count), folder / name]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(command, text=True, **pipes))
+    told = [process.communicate() for process in started]
+    assert [errors for _, errors in told] == [""] * len(names)
+    return [[json.loads(line) for line in rows.splitlines()] for rows, _ in told]
 
 
-def test_killed_training_goes_on_bit_by_bit_a_hundred_times(tmp_path):
-    rows = interrupted("SIGKILL", tmp_path)
+@pytest.fixture(scope="module")
+def hundreds(tmp_path_factory) -> tuple[list[dict], list[dict]]:
+    """A hundred trainings that are killed, and a hundred that are asked to stop."""
+    folder = tmp_path_factory.mktemp("hundreds")
+    killed, asked = interrupted(["SIGKILL", "SIGTERM"], folder, 100)
+    assert not list(folder.glob("*/*.tmp"))
+    return killed, asked
+
+
+def test_killed_training_goes_on_bit_by_bit_a_hundred_times(hundreds):
+    rows, _ = hundreds
 
     assert len(rows) == 100
     assert all(row["equal"] for row in rows)
     assert all(row["reported"] - row["held"] <= 1 for row in rows)
     assert len({row["held"] for row in rows}) > 4  # the moments were spread
-    assert not list(tmp_path.glob("*.safetensors"))
 
 
-def test_asked_training_saves_its_last_step_and_leaves_a_hundred_times(tmp_path):
-    rows = interrupted("SIGTERM", tmp_path)
+def test_asked_training_saves_its_last_step_and_leaves_a_hundred_times(hundreds):
+    _, rows = hundreds
 
+    assert len(rows) == 100
     assert all(row["equal"] for row in rows)
     assert all(row["held"] >= row["reported"] for row in rows)
     assert any(row["step"] for row in rows)
     assert max(row["seconds"] for row in rows) < 1
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGUSR1"])
-def test_other_signals_are_heeded_alike(tmp_path, name):
-    rows = interrupted(name, tmp_path, count=3)
-
-    assert all(row["equal"] and row["checkpoint"] for row in rows)
+def test_other_signals_are_heeded_alike(tmp_path):
+    for rows in interrupted(["SIGINT", "SIGUSR1"], tmp_path, 3):
+        assert len(rows) == 3
+        assert all(row["equal"] and row["checkpoint"] for row in rows)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -47,10 +47,10 @@ def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "w.safetensors"
     path.write_text("old")
 
-    def fail(*args: object) -> None:
+    def fail(handle: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("nasdepth.training.weights.save_file", fail)
+    monkeypatch.setattr("nasdepth.training.files.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         save_weights(network(), path)
 
