@@ -8,6 +8,7 @@ from engine_networks import some_images
 from engine_pairs import Measured, Settings, in_turn, rates, ratios
 from engine_textbook import EPOCHS, networks, seconds
 
+from nasdepth.training.memory import available_bytes
 from nasdepth.training.processors import default_workers
 
 NETWORKS = 64
@@ -20,12 +21,14 @@ def packed(settings: Settings, device: str) -> Measured:
     random draws from the space of `studies/fashion-mnist.toml` within its budget;
     start of processes and probe are counted on both sides.
     """
-    workers = default_workers(torch.device(device))
+    where = torch.device(device)
+    workers = default_workers(where, free=available_bytes(where))
     count = len(networks(settings.quick, NETWORKS))
     epochs = 1 if settings.quick else EPOCHS
     data = some_images("plain", quick=settings.quick)
     images = count * epochs * len(data.train_labels)
-    options = ("--networks", str(NETWORKS), "--device", device)
+    options = ["--networks", str(NETWORKS), "--epochs", str(EPOCHS)]
+    options += ["--device", device]
 
     def side(processes: int) -> float:
         with tempfile.TemporaryDirectory() as folder:

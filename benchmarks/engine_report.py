@@ -61,6 +61,17 @@ def _line(row: Row, result: Result) -> str:
     return f"| {' | '.join([*cells, result.note])} |"
 
 
+def _codes(results: Sequence[Result]) -> str:
+    """Digests of the code, and which rows are of which where there are several."""
+    rows: dict[str, list[str]] = {}
+    for each in results:
+        rows.setdefault(each.digest, []).append(each.row)
+    if len(rows) == 1:
+        return f"All rows are of one code, digest {next(iter(rows))}."
+    told = "; ".join(f"{digest}: {', '.join(names)}" for digest, names in rows.items())
+    return f"Rows by the digest of the code: {told}."
+
+
 def _places(results: Sequence[Result]) -> list[str]:
     """Where and with what the rows were measured."""
     places = sorted({(each.hardware, each.torch) for each in results})
@@ -68,6 +79,7 @@ def _places(results: Sequence[Result]) -> list[str]:
     took = sum(each.seconds for each in results)
     return [
         *(f"{hardware}, torch {version}." for hardware, version in places),
+        _codes(results),
         f"Load before a row: {min(loads):.1f} to {max(loads):.1f}; all rows took "
         f"{took / 60:.0f} minutes.",
     ]

@@ -2,12 +2,12 @@
 
     python benchmarks/engine_textbook.py textbook|engine FOLDER [--quick]
 
-runs one side alone, the engine's also with `--networks N --device cuda`. Both train the
-same eight networks, drawn from the space of `studies/fashion-mnist.toml` within its
-budget, for the same epochs of the same images. The engine's side is a process of one
-thread for each core, each taking the next network that none has taken; the other is one
-process with torch's default threads, fp32 in NCHW and a DataLoader over PIL transforms.
-Start of processes and probe are counted.
+runs one side alone, the engine's also with `--networks N --epochs N --device cuda`.
+Both train the same eight networks, drawn from the space of `studies/fashion-mnist.toml`
+within its budget, for the same epochs of the same images. The engine's side is one
+process of one thread a core, each taking the next network that none has taken; the
+other is one process with torch's default threads, fp32 in NCHW and a DataLoader over
+PIL transforms. Start of processes and probe are counted.
 """
 
 import argparse
@@ -81,12 +81,17 @@ def networks(quick: bool, count: int = NETWORKS) -> list[Architecture]:
 
 
 def run_engine(
-    folder: Path, *, quick: bool, count: int = NETWORKS, device: str = "cpu"
+    folder: Path,
+    *,
+    quick: bool,
+    count: int = NETWORKS,
+    epochs: int = EPOCHS,
+    device: str = "cpu",
 ) -> None:
     """Train, one after the other, the networks that no other process has taken."""
     torch.set_num_threads(1)
     data = _data(quick=quick)
-    config = TrainingConfig(epochs=1 if quick else EPOCHS)
+    config = TrainingConfig(epochs=1 if quick else epochs)
     for index, architecture in enumerate(networks(quick, count)):
         if taken(folder / str(index)):
             fit(build(architecture, seed=0), data, config, seed=0, device=device)
@@ -198,11 +203,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--networks", type=int, default=NETWORKS)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     if given.side == "engine":
         run_engine(
-            given.folder, quick=given.quick, count=given.networks, device=given.device
+            given.folder,
+            quick=given.quick,
+            count=given.networks,
+            epochs=given.epochs,
+            device=given.device,
         )
     else:
         run_textbook(quick=given.quick)

@@ -361,7 +361,7 @@ def test_the_bare_script_of_airbench_crops_every_image_once():
     wide = pad(pixels, (2,) * 4, "reflect")
     crops = wide.unfold(2, 8, 1).unfold(3, 8, 1)  # image, channel, down, right
 
-    batches = list(airbench._epoch(pixels, torch.arange(64), recipe, mirrored=True))
+    batches = list(airbench._epoch(wide, torch.arange(64), recipe, mirrored=True))
 
     assert sorted(int(i) for _, part in batches for i in part) == list(range(64))
     for seen, part in batches:
