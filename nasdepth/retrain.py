@@ -16,6 +16,7 @@ from nasdepth.network.build import build
 from nasdepth.search.study import versions
 from nasdepth.training import probe
 from nasdepth.training.data import Dataset
+from nasdepth.training.device import deterministic_algorithms
 from nasdepth.training.loop import evaluate, fit
 from nasdepth.training.recipe import Epoch, TrainingConfig
 from nasdepth.training.weights import save_weights
@@ -108,7 +109,10 @@ def retrain(
     )
     accuracy = None
     if test is not None:
-        accuracy = evaluate(network, *test, dataset, device=device).accuracy
+        with deterministic_algorithms(config.deterministic):
+            accuracy = evaluate(
+                network, *test, dataset, device=device, precision=result.precision
+            ).accuracy
     speed = result.images_per_second
     return Run(seed, network, result.accuracy, accuracy, result.seconds, speed)
 

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +160,10 @@ def train(
     except (Diverged, DoesNotFit) as error:
         raise click.ClickException(str(error)) from error
     except Stopped:
-        raise KeyboardInterrupt from None
+        if checkpoints is not None:
+            raise KeyboardInterrupt from None
+        click.echo("Interrupted: without --checkpoints nothing is kept.", err=True)
+        sys.exit(130)
     click.echo(render([run.row() for run in runs], form))
     click.echo(f"{dataset.label}, {again.summarised(runs)}", err=True)
     if output:

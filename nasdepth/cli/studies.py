@@ -102,15 +102,17 @@ def search(
     from nasdepth.search.config import load_config
     from nasdepth.search.study import open_study, prepare_process
     from nasdepth.training.data import load
+    from nasdepth.training.memory import available_bytes
     from nasdepth.training.processors import default_workers
 
     config = _with_options(load_config(study_file), options)
     run = config.search
     device = prepare_process(run.threads, run.device)
+    dataset = load(config.data)
     count = run.workers
     if count == "auto":
-        count = default_workers(device, threads=run.threads)
-    dataset = load(config.data)
+        free, images = available_bytes(device), dataset.nbytes
+        count = default_workers(device, free=free, images=images, threads=run.threads)
     study, repaired = open_study(config, dataset, storage)
     for number in repaired:
         click.echo(
@@ -126,7 +128,7 @@ def search(
         watching.watch(study, fleet, run.n_trials)
     finally:
         fleet.interrupt()
-        stored.repair(study, "interrupted")
+        stored.repair(study, "interrupted", blamed=False)
     if failure := fleet.failure(watching.missing(study, run.n_trials)):
         raise click.ClickException(failure)
     rows = stored.records(study)

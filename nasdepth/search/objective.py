@@ -123,11 +123,11 @@ class Objective:
         Raises:
             TrialPruned: by the pruner, or because the network cannot be trained here.
         """
+        self._stop.arm()  # until the storage holds what became of the trial
         if refused := trial.user_attrs.get("refused"):
             raise _infeasible(trial, outcome, "ended its process", refused)
         try:
-            with self._stop.armed():
-                found = self._trained(trial, architecture, outcome)
+            found = self._trained(trial, architecture, outcome)
         except optuna.TrialPruned:
             outcome["reason"] = _ENDED[self._worker.config.pruner.kind]
             raise
@@ -215,11 +215,16 @@ class Objective:
         self._worker.status.write(Status())
 
     def ended(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Forget the checkpoints of a trial whose result the storage holds."""
+        """Forget the checkpoints of a trial whose result the storage holds.
+
+        Raises:
+            KeyboardInterrupt: a signal came since its training began.
+        """
         self.number = None
         reason = trial.user_attrs.get("outcome", {}).get("reason")
         if trial.state != TrialState.FAIL and reason != _SHORT:
             self._trainer.forget(trial.user_attrs.get("trained", trial.number))
+        self._stop.disarm()
 
 
 @dataclass(frozen=True, slots=True)

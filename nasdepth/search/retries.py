@@ -3,10 +3,11 @@
 import os
 import socket
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from nasdepth.training.ledger import born
@@ -31,12 +32,13 @@ def origin_of(trial: Trial | FrozenTrial) -> int:
     return int(trial.user_attrs.get("origin", trial.number))
 
 
-def repair(study: optuna.Study, cause: str = DIED) -> list[int]:
+def repair(study: optuna.Study, cause: str = DIED, *, blamed: bool = True) -> list[int]:
     """Fail and requeue the running trials whose process on this machine is dead.
 
     Args:
         study: one of ours.
         cause: of the deaths, in words.
+        blamed: whether the trials themselves may be the cause.
 
     Returns:
         Their numbers.
@@ -45,7 +47,7 @@ def repair(study: optuna.Study, cause: str = DIED) -> list[int]:
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         dead = _is_dead(trial.user_attrs.get("worker")) or _is_unclaimed(trial)
         if dead and _failed(study, trial, cause):
-            requeue(study, trial, cause)
+            requeue(study, trial, cause, blamed=blamed)
             repaired.append(trial.number)
     return repaired
 
@@ -75,6 +77,37 @@ def requeue_lost(study: optuna.Study) -> list[int]:
     for trial in lost:
         requeue(study, trial)
     return [trial.number for trial in lost]
+
+
+class LastAttempts(BasePruner):
+    """Another pruner, to which a trial that was tried again counts once.
+
+    Its earlier attempts have failed, but their results at the rungs are in the storage.
+
+    Args:
+        pruner: that proposes whom to end.
+    """
+
+    def __init__(self, pruner: BasePruner) -> None:
+        self._pruner = pruner
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether the other pruner ends a trial among the last attempts."""
+        return self._pruner.prune(cast(optuna.Study, _LastAttempts(study)), trial)
+
+
+class _LastAttempts:
+    """A study without the failed trials: each is queued again, or has no network."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def get_trials(self, **options: Any) -> list[FrozenTrial]:
+        trials = self._study.get_trials(**options)
+        return [trial for trial in trials if trial.state != TrialState.FAIL]
 
 
 def claim(study: optuna.Study, trial: FrozenTrial) -> None:

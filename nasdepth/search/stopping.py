@@ -41,16 +41,25 @@ class StopFlag:
 
     @contextmanager
     def armed(self) -> Iterator[None]:
-        """Signals only set the flag inside the block.
-
-        Raises:
-            KeyboardInterrupt: at its end, where one came and nobody looked.
-        """
-        self._armed = True
+        """Signals only set the flag inside the block; see `disarm` for its end."""
+        self.arm()
         try:
             yield
         finally:
             self._armed = False
+        self.disarm()
+
+    def arm(self) -> None:
+        """From here on signals only set the flag."""
+        self._armed = True
+
+    def disarm(self) -> None:
+        """From here on signals interrupt again.
+
+        Raises:
+            KeyboardInterrupt: one came meanwhile.
+        """
+        self._armed = False
         if self._asked:
             raise KeyboardInterrupt
 

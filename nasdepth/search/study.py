@@ -29,7 +29,7 @@ from nasdepth.search.objective import Hook as Hook
 from nasdepth.search.objective import Introduce, Objective
 from nasdepth.search.objective import Worker as Worker
 from nasdepth.search.objective import versions as versions
-from nasdepth.search.retries import repair, requeue, requeue_lost
+from nasdepth.search.retries import LastAttempts, repair, requeue, requeue_lost
 from nasdepth.search.screen import ScreenSampler
 from nasdepth.search.space import Space
 from nasdepth.search.stopping import StopFlag
@@ -147,10 +147,12 @@ def _optimize(study: optuna.Study, worker: Worker, objective: Objective) -> None
         _hand_back(study, objective, "interrupted", blamed=False)
         raise
     except RuntimeError as error:
-        if not is_poisoned(error):
-            raise
-        _hand_back(study, objective, "it ruined the device's context", blamed=True)
-        raise DevicePoisoned(str(error).splitlines()[0]) from None
+        told = (str(error).splitlines() or [""])[0]
+        if is_poisoned(error):
+            _hand_back(study, objective, "it ruined the device's context", blamed=True)
+            raise DevicePoisoned(told) from None
+        _hand_back(study, objective, f"it failed: {told}", blamed=True)
+        raise
 
 
 def _is_optimized(
@@ -197,10 +199,11 @@ def _with_rungs(study: optuna.Study, worker: Worker) -> StudyConfig:
 def _hand_back(
     study: optuna.Study, objective: Objective, cause: str, *, blamed: bool
 ) -> None:
-    """Queue the trial at hand again."""
+    """Queue the trial at hand again, unless it has a result or still counts as run."""
     if objective.number is not None:
         trial = study.get_trials(deepcopy=False)[objective.number]
-        requeue(study, trial, cause, blamed=blamed)
+        if trial.state == TrialState.FAIL:
+            requeue(study, trial, cause, blamed=blamed)
 
 
 def _sampler(
@@ -231,8 +234,8 @@ def _pruner(
         min_early_stopping_rate=0,
     )
     if isinstance(sampler, StudyGuide) and config.search.cost is not None:
-        return KeepFront(halving, sampler.sight.cost)
-    return halving
+        return LastAttempts(KeepFront(halving, sampler.sight.cost))
+    return LastAttempts(halving)
 
 
 def progress(study: optuna.Study) -> dict[TrialState, int]:
@@ -276,7 +279,12 @@ def prepare_process(threads: int, device: str) -> torch.device:
     """Device to train on, with the process's threads set."""
     torch.set_num_threads(threads)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return pick_device(device)
+    chosen = pick_device(device)
+    if chosen.type == "cuda":
+        # cuBLAS reads it once, before its first product: deterministic ones need it
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.cuda.set_device(chosen.index or 0)
+    return chosen
 
 
 def _is_half_made(storage: BaseStorage, name: str) -> bool:

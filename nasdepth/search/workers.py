@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nasdepth.search.retries import origin_of, repair
+from nasdepth.search.retries import DIED, origin_of, repair
 from nasdepth.search.status import Status, StatusFile, read_status
 from nasdepth.search.study import POISONED
 
@@ -23,7 +23,7 @@ from nasdepth.search.study import POISONED
 _PATIENCE: Final = 30.0
 #: seconds between two looks at the processes
 _LOOK: Final = 0.05
-#: trials in a row in which the workers of a place may be killed, none finished. What
+#: trials in a row in which the workers of a place may be cut short, none finished. What
 #: is counted is not the workers: a trial that kills four of them is refused, and goes.
 _LOSSES: Final = 3
 INTERRUPTED: Final = 130
@@ -88,23 +88,26 @@ class Fleet:
     def tend(self, study: optuna.Study) -> list[str]:
         """Look after the workers that have ended, and replace those that were killed.
 
-        A trial that one of them held is queued again. A place whose workers were
-        killed in more than three trials, none finished in between, stays empty.
+        One that an error ended in a trial is replaced as well. A trial that one of them
+        held is queued again. A place whose workers were cut short in more than three
+        trials, none finished in between, stays empty.
 
         Returns:
-            One line for each that was killed.
+            One line for each that was cut short.
         """
         ended = self._ended()
         for place in ended:
             place.close()
-        killed = [place for place in ended if _cause(place)]
-        if not killed:
+        bad = [place for place in ended if _cause(place) or _failed(place)]
+        if not bad:
             return []
-        held = [_held(study, place) for place in killed]
-        repair(study, cause=", ".join(sorted({*map(_cause, killed)})))
+        pairs = [(place, _held(study, place)) for place in bad]
+        # an error outside of a trial would come again
+        lost = [(place, trial) for place, trial in pairs if _cause(place) or trial]
+        repair(study, cause=", ".join(sorted({_cause(p) for p in bad} - {""})) or DIED)
         return [
             f"{_end(place, trial)} {self._succeed(place, trial, study)}"
-            for place, trial in zip(killed, held, strict=True)
+            for place, trial in lost
         ]
 
     def interrupt(self) -> None:
@@ -142,9 +145,7 @@ class Fleet:
             code = place.process.poll()
             if code in (None, 0, INTERRUPTED) or (_cause(place) and not missing):
                 continue
-            lines = place.log.read_text(errors="replace").strip().splitlines()
-            last = lines[-1] if lines else "no message"
-            return f"A worker ended with code {code}: {last} ({place.log})"
+            return f"A worker ended with code {code}: {_last_line(place)} ({place.log})"
         return ""
 
     def _ended(self) -> list[_Place]:
@@ -218,9 +219,23 @@ def _cause(place: _Place) -> str:
     return f"killed by signal {-code}"
 
 
+def _failed(place: _Place) -> bool:
+    """Whether an error ended the worker that was in the place."""
+    code = place.process.returncode
+    return code is not None and code > 0 and code not in (2, INTERRUPTED)
+
+
+def _last_line(place: _Place) -> str:
+    """What the worker that was in the place said last."""
+    lines = place.log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no message"
+
+
 def _end(place: _Place, trial: FrozenTrial | None) -> str:
-    """Line about a worker that was killed and the trial that it held."""
+    """Line about a worker that was cut short and the trial that it held."""
     cause = _cause(place).replace("killed", "was killed")
+    if not cause:
+        cause = f"ended with code {place.process.returncode} ({_last_line(place)})"
     if -place.process.returncode == signal.SIGKILL:
         cause += ", as the system does where memory runs out"
     if trial is None:

@@ -24,6 +24,9 @@ _OUT_OF_MEMORY: Final = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    # cuDNN, where no algorithm finds room for its workspace
+    "unable to find an engine",
+    "Unable to find a valid cuDNN algorithm",
 )
 # What a failed kernel is told by, apart from torch.AcceleratorError.
 _POISONED: Final = (
@@ -104,6 +107,15 @@ def autocast(
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=cached)
 
 
+def current(device: torch.device) -> AbstractContextManager[object]:
+    """Context in which a GPU is the current one, as events and graphs ask for.
+
+    Args:
+        device: of all tensors; on the CPU nothing changes.
+    """
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
 @contextmanager
 def deterministic_algorithms(enabled: bool) -> Iterator[None]:
     """Kernels that give the same bits each time, or an error where there is none.
@@ -147,6 +159,11 @@ def is_poisoned(error: BaseException) -> bool:
     text = str(error)
     known = isinstance(error, torch.AcceleratorError)
     return known or any(phrase in text for phrase in _POISONED)
+
+
+def is_without_kernel(error: BaseException) -> bool:
+    """Whether an exception says that a deterministic kernel was asked for in vain."""
+    return isinstance(error, RuntimeError) and "deterministic" in str(error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

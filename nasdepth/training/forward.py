@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from nasdepth.training.device import autocast
+from nasdepth.training.device import autocast, is_out_of_memory
 from nasdepth.training.recipe import TrainingConfig
 
 Forward = Callable[[Tensor], Tensor]
@@ -54,7 +54,14 @@ def _captured(network: nn.Module, batch: Tensor, precision: str) -> Forward:
     """
     state = {name: t.clone() for name, t in network.state_dict().items()}
     whole = _Whole(network).train()  # torch puts the graph in the place of its forward
-    with autocast(batch.device, precision, cached=False):
-        graphed = torch.cuda.make_graphed_callables(whole, (batch,))
+    try:
+        with autocast(batch.device, precision, cached=False):
+            graphed = torch.cuda.make_graphed_callables(
+                whole, (batch,), allow_unused_input=True
+            )
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        graphed = network  # which takes less memory
     network.load_state_dict(state)
     return cast(Forward, graphed)  # one network in, one function out

@@ -29,7 +29,12 @@ from torch import nn
 
 from nasdepth.training.checkpoint import CheckpointWriter
 from nasdepth.training.data import Dataset
-from nasdepth.training.device import deterministic_algorithms, is_out_of_memory
+from nasdepth.training.device import (
+    current,
+    deterministic_algorithms,
+    is_out_of_memory,
+    is_without_kernel,
+)
 from nasdepth.training.evaluation import evaluate as evaluate
 from nasdepth.training.finite import FiniteWatch
 from nasdepth.training.memory import PARTS
@@ -39,7 +44,7 @@ from nasdepth.training.recipe import DoesNotFit, Evaluation, Stopped
 from nasdepth.training.recipe import Epoch as Epoch
 from nasdepth.training.recipe import Fit as Fit
 from nasdepth.training.recipe import TrainingConfig as TrainingConfig
-from nasdepth.training.run import Run, holding_memory, prepared, seeded
+from nasdepth.training.run import Run, holding_memory, prepared, seeded, with_forward
 from nasdepth.training.state import Snapshot, State
 from nasdepth.training.steps import judge, take_steps
 
@@ -88,7 +93,11 @@ def fit(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     start = time.perf_counter()
-    with seeded(seed, device), deterministic_algorithms(config.deterministic):
+    with (
+        current(device),
+        seeded(seed, device),
+        deterministic_algorithms(config.deterministic),
+    ):
         run, state, begun = prepared(
             network, dataset, config, seed=seed, device=device, checkpoint=checkpoint
         )
@@ -96,7 +105,7 @@ def fit(
             outside = _Outside(writer, on_epoch or _ignore, Poll(stop or never))
             parts = begun.header["parts"] if begun is not None else state.parts
             with holding_memory(run, parts, outside.poll.wait):
-                _go(run, state, begun, outside)
+                _go(with_forward(run, parts), state, begun, outside)
     trained = sum(1 / epoch.images_per_second for epoch in state.curve)
     return Fit(
         curve=state.curve,
@@ -141,6 +150,8 @@ def _go(run: Run, state: State, begun: Snapshot | None, outside: _Outside) -> No
             _log.debug("%s", state.curve[-1])
             outside.on_epoch(state.curve[-1])
         else:
+            if fault is _Fault.OUT_OF_MEMORY:  # a graph holds a whole batch
+                run = replace(run, forward=run.network)
             _go_back(run, state, good, fault)
     run.network.eval()
 
@@ -183,6 +194,11 @@ def _epoch(run: Run, state: State, poll: Callable[[], None]) -> _Fault | None:
         start = time.perf_counter()
         value = judge(run, state, poll, partial(_validate, run, state, poll))
     except (RuntimeError, MemoryError) as error:
+        if run.config.deterministic and is_without_kernel(error):
+            told = str(error).splitlines()[0]
+            raise ValueError(
+                f"deterministic must be false for this network here: {told}"
+            ) from error
         if not is_out_of_memory(error):
             raise
         # what failed is freed after the handler: its traceback holds the tensors

@@ -198,6 +198,11 @@ def total_bytes(device: torch.device, root: Path = ROOT) -> int:
     return min((size for size in known if size is not None), default=2**62)
 
 
+def state_bytes(network: nn.Module) -> int:
+    """Bytes of a network's parameters and buffers."""
+    return _bytes(network.parameters()) + _bytes(network.buffers())
+
+
 def device_of(network: nn.Module) -> torch.device:
     """Where a network's weights are; the CPU where it has none."""
     return next((p.device for p in network.parameters()), torch.device("cpu"))

@@ -21,7 +21,7 @@ from torch import nn
 from nasdepth.training.allocator import keeping_freed_memory
 from nasdepth.training.checkpoint import read_header
 from nasdepth.training.data import Dataset
-from nasdepth.training.device import deterministic_algorithms, is_out_of_memory
+from nasdepth.training.device import current, deterministic_algorithms, is_out_of_memory
 from nasdepth.training.loop import fit
 from nasdepth.training.polling import Poll, never
 from nasdepth.training.recipe import Diverged, Epoch, Fit, TrainingConfig
@@ -159,6 +159,7 @@ def _fit_together(
     try:
         with (
             keeping_freed_memory(),
+            current(device),
             seeded(members[0].seed, device),
             deterministic_algorithms(config.deterministic),
         ):

@@ -22,6 +22,10 @@ MOST_GPU_WORKERS: Final = 8
 CONTEXT_BYTES: Final = 600 * 2**20
 # Predicted of a residual network of widths 32-64-128, 128 images of 32x32, in fp32.
 _TYPICAL_BYTES: Final = 400 * 2**20
+# Resident of a worker on the CPU between two trainings: torch, optuna, pictures.
+_PROCESS_BYTES: Final = 900 * 2**20
+# Images as they are, with their borders, and room to make one from the other.
+_COPIES: Final = 2.5
 
 
 def usable_cores(root: Path = ROOT) -> int:
@@ -65,27 +69,27 @@ def control_folders(controller: str, root: Path = ROOT) -> tuple[Path, ...]:
 def default_workers(
     device: torch.device,
     *,
+    free: int,
+    images: int = 0,
     predicted: int = _TYPICAL_BYTES,
-    free: int | None = None,
     threads: int = 1,
     root: Path = ROOT,
 ) -> int:
-    """Processes that fill a device: one a usable core, on a GPU as its memory allows.
+    """Processes that fill a device: one a usable core, as far as memory allows.
 
     Args:
         device: where the workers train.
-        predicted: bytes of a typical training, without the context of its process.
-        free: bytes free on the GPU; None asks it, which opens a context there.
+        free: bytes free on the device.
+        images: bytes of the data set, of which each process has its own.
+        predicted: bytes of a typical training, without the process's own.
         threads: of each process.
         root: of the file system that tells the quota.
     """
+    cuda = device.type == "cuda"
+    own = CONTEXT_BYTES if cuda else _PROCESS_BYTES
+    fitting = int(free // (own + predicted + _COPIES * images))
     cores = max(1, usable_cores(root) // threads)
-    if device.type != "cuda":
-        return cores
-    if free is None:
-        free = torch.cuda.mem_get_info(device)[0]
-    fitting = free // (predicted + CONTEXT_BYTES)
-    return max(1, min(cores, fitting, MOST_GPU_WORKERS))
+    return max(1, min(cores, fitting, MOST_GPU_WORKERS if cuda else cores))
 
 
 def limit(folder: Path, name: str) -> int | None:

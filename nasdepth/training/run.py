@@ -1,8 +1,9 @@
 """A training before its first step: the network placed, its images in their order."""
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from nasdepth.training.memory import (
     parts_for,
     predicted_bytes,
     room_bytes,
+    state_bytes,
     total_bytes,
 )
 from nasdepth.training.optimizers import optimizer_of
@@ -41,7 +43,7 @@ class Run:
 
     Attributes:
         network: on the device.
-        forward: the same, or a compiled form of it.
+        forward: the same, or a form of it that is faster on a whole batch.
         parameters: of the network.
         batches: in the order of the training.
         loss: of scores and labels; where several networks train as one, of each.
@@ -122,9 +124,7 @@ def prepared(
     parameters = tuple(network.parameters())
     run = Run(
         network=network,
-        forward=forward_of(
-            network, config, partial(_example, batches), choice.precision
-        ),
+        forward=network,
         parameters=parameters,
         batches=batches,
         loss=partial(cross_entropy, label_smoothing=config.label_smoothing),
@@ -136,6 +136,20 @@ def prepared(
         training=told,
     )
     return run, _state(run), begun
+
+
+def with_forward(run: Run, parts: int) -> Run:
+    """The run with its network compiled, or captured as a graph, as it was asked for.
+
+    Args:
+        run: its memory is reserved.
+        parts: micro-batches of a step; such a form is of whole batches alone.
+    """
+    if parts > 1:
+        return run
+    example = partial(_example, run.batches)
+    forward = forward_of(run.network, run.config, example, run.precision)
+    return replace(run, forward=forward)
 
 
 @contextmanager
@@ -150,13 +164,23 @@ def holding_memory(run: Run, parts: int, wait: Callable[[], None]) -> Iterator[N
     shape = run.batches.dataset.input_shape
     size = -(-run.batches.size // parts)
     predicted = predicted_bytes(run.network, shape, size, precision=run.precision)
-    cuda = run.device.type == "cuda"
-    held = predicted + CONTEXT_BYTES * cuda
-    with reserved(run.device, held, total_bytes(run.device), wait=wait) as reservation:
-        yield
-        if cuda:
-            used = torch.cuda.max_memory_allocated(run.device)
-            reservation.measured(used + CONTEXT_BYTES)
+    total = total_bytes(run.device)
+    if run.device.type != "cuda":
+        with reserved(run.device, predicted, total, wait=wait):
+            yield
+        return
+    with reserved(run.device, predicted + CONTEXT_BYTES, total, wait=wait) as entry:
+        # the images are there already, and no part of what was predicted
+        before = torch.cuda.memory_allocated(run.device) - state_bytes(run.network)
+        torch.cuda.reset_peak_memory_stats(run.device)
+        try:
+            yield
+            used = torch.cuda.max_memory_allocated(run.device) - before
+            entry.measured(used + CONTEXT_BYTES)
+        finally:
+            # what the allocator keeps nobody else could reserve
+            gc.collect()
+            torch.cuda.empty_cache()
 
 
 def _state(run: Run) -> State:
@@ -169,7 +193,8 @@ def _state(run: Run) -> State:
         run.batches.size,
         run.device,
         precision=run.precision,
-        correction=correction(run.device),
+        # which depends on what was trained before
+        correction=1.0 if run.config.deterministic else correction(run.device),
         # not what is free right now: a training must not hang on what others hold
         free=room_bytes(run.device),
     )
@@ -192,7 +217,7 @@ def _identity(
     )
 
 
-def _example(batches: Batches) -> Tensor:
+def _example(batches: BatchSource) -> Tensor:
     """Images like those of every step."""
     return next(batches.epoch(1))[0]
 

@@ -38,6 +38,9 @@ def take_steps(run: Run, state: State, poll: Callable[[], None]) -> Iterator[Non
                 average.add()
         state.seconds = before + time.perf_counter() - start
         yield
+    if run.device.type == "cuda":
+        torch.cuda.synchronize(run.device)  # a step that is launched is not yet done
+        state.seconds = before + time.perf_counter() - start
 
 
 def _rate(run: Run, done: int) -> float:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -41,7 +42,7 @@ class Sending:
 def run(configure, digits, tmp_path):
     """A study on the CPU, gone on with at each call."""
 
-    def make(folder, status=None, **sections):
+    def make(folder, status=None, hook=lambda *told: None, **sections):
         config = configure(**{**SECTIONS, **sections})
         place = tmp_path / folder
         place.mkdir(exist_ok=True)
@@ -49,11 +50,9 @@ def run(configure, digits, tmp_path):
         store = artifact_store(place / "artifacts")
         options = {"folder": place, **({"status": status} if status else {})}
         cpu = torch.device("cpu")
-        worker = Worker(config, digits, cpu, store, lambda *told: None, **options)
-        try:
+        worker = Worker(config, digits, cpu, store, hook, **options)
+        with suppress(KeyboardInterrupt):
             work(study, worker)
-        except KeyboardInterrupt:
-            assert status is not None
         return study
 
     return make
@@ -109,6 +108,37 @@ def test_trial_that_ends_its_processes_is_refused_and_constrained(run):
     assert row.state == "pruned"
     assert row.reason == "ended its process: killed by signal 9, 4 times"
     assert again.trials[1].constraints["ended its process"] > 0
+
+
+def test_signal_behind_a_training_waits_until_its_result_is_stored(run):
+    sent = []
+
+    def hook(*told):
+        sent.append(told)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    study = run("behind", hook=hook)
+
+    assert len(sent) == 1
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE", "WAITING", "WAITING"]
+
+
+def test_error_ends_the_worker_and_the_trial_is_queued_again(run, monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("a kernel is missing\nmore")
+
+    monkeypatch.setattr("nasdepth.search.trainer.fit", fail)
+    with pytest.raises(RuntimeError, match="a kernel is missing"):
+        run("failed")
+    monkeypatch.undo()
+
+    study = run("failed")
+
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    (attempt,) = study.trials[3].user_attrs["attempts"]
+    assert attempt["cause"] == "it failed: a kernel is missing"
 
 
 def test_ruined_device_ends_the_worker_and_the_trial_is_queued_again(run, monkeypatch):
@@ -310,7 +340,7 @@ def test_rungs_stay_where_the_study_began(run):
 
     again = run("old", pruner={"first_rung": 0})
 
-    assert again.pruner._min_resource == 3
+    assert again.pruner._pruner._min_resource == 3
 
 
 class Usurped:

@@ -8,9 +8,16 @@ import sys
 import optuna
 import pytest
 from optuna.distributions import IntDistribution
-from optuna.trial import TrialState
+from optuna.pruners import SuccessiveHalvingPruner
+from optuna.trial import TrialState, create_trial
 
-from nasdepth.search.retries import origin_of, repair, requeue, worker_identity
+from nasdepth.search.retries import (
+    LastAttempts,
+    origin_of,
+    repair,
+    requeue,
+    worker_identity,
+)
 from nasdepth.search.storage import open_storage, records
 from nasdepth.training.ledger import born
 
@@ -166,3 +173,35 @@ def test_interruptions_are_not_the_trial_s_fault(study):
 
     assert "refused" not in trial.user_attrs
     assert len(trial.user_attrs["attempts"]) == 9
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_attempts_that_failed_do_not_prune_others(study, once):
+    halving = SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+    study.pruner = LastAttempts(halving) if once else halving
+    for state, value in [(TrialState.FAIL, 0.9)] * 3 + [(TrialState.COMPLETE, 0.5)]:
+        study.add_trial(
+            create_trial(
+                state=state,
+                value=value if state == TrialState.COMPLETE else None,
+                system_attrs={"completed_rung_0": value},
+            )
+        )
+    trial = study.ask()
+    trial.report(0.6, 1)
+
+    assert trial.should_prune() is not once
+    kept = study.get_trials()[-1].system_attrs
+    assert kept["completed_rung_0"] == 0.6  # as the next ones will see it
+
+
+@pytest.mark.parametrize(("blamed", "count"), [(True, 1), (False, 0)])
+def test_repair_blames_a_trial_or_not(study, dead, blamed, count):
+    trial = study.ask()
+    trial.set_user_attr("worker", dead)
+    trial.set_user_attr("network", NETWORK)
+
+    assert repair(study, "interrupted", blamed=blamed) == [0]
+
+    attempts = study.trials[1].user_attrs["attempts"]
+    assert sum(each["blamed"] for each in attempts) == count

@@ -251,7 +251,7 @@ def test_other_error_ends_the_run_and_is_no_result(bench):
     with pytest.raises(RuntimeError, match="a bug"):
         bench.run(GOOD, [RuntimeError("a bug")])
 
-    assert states(bench.stored()) == ["COMPLETE", "FAIL"]
+    assert states(bench.stored()) == ["COMPLETE", "FAIL", "WAITING"]
 
 
 def test_interrupted_trial_is_queued_again_and_what_is_finished_kept(bench):

@@ -275,6 +275,20 @@ def test_a_worker_that_ended_itself_is_not_replaced(fleet, study, code):
     assert one.alive() == 0
 
 
+def test_a_worker_that_an_error_ended_in_a_trial_is_replaced(fleet, study):
+    one = fleet(f"import time; time.sleep(0.2); print('a bug'); {ends(1)}")
+    trial = running_trial(study, one.processes[0])
+    study.tell(trial, state=TrialState.FAIL)  # it did so itself
+    until(lambda: ended(one))
+
+    told = one.tend(study)
+
+    assert told == [
+        f"Worker 1 ended with code 1 (a bug); its trial {trial} is queued again. "
+        "A new one takes its place."
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_worker_that_was_asked_to_end_is_not_replaced(fleet, study, tmp_path, number):
     one = fleet(WAIT)

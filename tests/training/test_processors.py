@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nasdepth.training.memory import available_bytes
 from nasdepth.training.processors import (
     CONTEXT_BYTES,
     MOST_GPU_WORKERS,
@@ -183,7 +184,19 @@ def test_limit_is_a_number_below_the_largest(tmp_path, text, expected):
 def test_processor_has_a_worker_a_core(tmp_path):
     root = unified(tmp_path, "/job", **{"job/cpu.max": "300000 100000"})
 
-    assert default_workers(torch.device("cpu"), root=root) == 3
+    assert default_workers(torch.device("cpu"), free=2**50, root=root) == 3
+
+
+@pytest.mark.usefixtures("cores")
+def test_each_worker_has_its_own_images(tmp_path):
+    cpu, free = torch.device("cpu"), 2**34
+
+    few, many, huge = (
+        default_workers(cpu, free=free, images=count, root=tmp_path)
+        for count in (2**20, 2**30, 2**40)
+    )
+
+    assert (few, many, huge) == (8, 4, 1)
 
 
 @pytest.mark.parametrize(
@@ -212,4 +225,6 @@ def test_gpu_has_no_more_workers_than_cores_or_the_most(monkeypatch, tmp_path):
 
 @pytest.mark.gpu
 def test_free_memory_of_the_gpu_is_asked_for():
-    assert default_workers(torch.device("cuda")) >= 1
+    cuda = torch.device("cuda")
+
+    assert default_workers(cuda, free=available_bytes(cuda)) >= 1
