@@ -118,10 +118,13 @@ def current(device: torch.device) -> AbstractContextManager[object]:
 
 @contextmanager
 def deterministic_algorithms(enabled: bool) -> Iterator[None]:
-    """Kernels that give the same bits each time, or an error where there is none.
+    """Kernels that give the same bits each time.
 
     Args:
         enabled: False leaves all as it is.
+
+    Raises:
+        ValueError: at the end, where there is no such kernel for what is computed here.
     """
     if not enabled:
         yield
@@ -140,6 +143,11 @@ def deterministic_algorithms(enabled: bool) -> Iterator[None]:
     guard.fill_uninitialized_memory = False
     try:
         yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        told = str(error).splitlines()[0]
+        raise ValueError(f"deterministic must be false here: {told}") from error
     finally:
         cudnn.deterministic, cudnn.benchmark = flags
         guard.fill_uninitialized_memory = filled
@@ -159,11 +167,6 @@ def is_poisoned(error: BaseException) -> bool:
     text = str(error)
     known = isinstance(error, torch.AcceleratorError)
     return known or any(phrase in text for phrase in _POISONED)
-
-
-def is_without_kernel(error: BaseException) -> bool:
-    """Whether an exception says that a deterministic kernel was asked for in vain."""
-    return isinstance(error, RuntimeError) and "deterministic" in str(error)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -33,7 +33,6 @@ from nasdepth.training.device import (
     current,
     deterministic_algorithms,
     is_out_of_memory,
-    is_without_kernel,
 )
 from nasdepth.training.evaluation import evaluate as evaluate
 from nasdepth.training.finite import FiniteWatch
@@ -194,11 +193,6 @@ def _epoch(run: Run, state: State, poll: Callable[[], None]) -> _Fault | None:
         start = time.perf_counter()
         value = judge(run, state, poll, partial(_validate, run, state, poll))
     except (RuntimeError, MemoryError) as error:
-        if run.config.deterministic and is_without_kernel(error):
-            told = str(error).splitlines()[0]
-            raise ValueError(
-                f"deterministic must be false for this network here: {told}"
-            ) from error
         if not is_out_of_memory(error):
             raise
         # what failed is freed after the handler: its traceback holds the tensors

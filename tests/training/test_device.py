@@ -194,3 +194,15 @@ def test_switched_off_changes_nothing():
 
     with deterministic_algorithms(False):
         assert flags() == before
+
+
+def test_missing_deterministic_kernel_is_a_rule_and_no_bug():
+    place, value = torch.tensor([0]), torch.ones(1)
+
+    with (
+        pytest.raises(ValueError, match=r"^deterministic must be false here: put_"),
+        deterministic_algorithms(True),
+    ):
+        torch.zeros(3).put_(place, value)  # with both orders of writes allowed
+
+    torch.zeros(3).put_(place, value)
