@@ -38,7 +38,7 @@ from nasdepth.training.loop import fit
 from nasdepth.training.recipe import TrainingConfig
 
 STUDY = Path(__file__).parents[1] / "studies" / "fashion-mnist.toml"
-NETWORKS, EPOCHS = 8, 5
+NETWORKS, EPOCHS = 8, TrainingConfig().epochs
 CORES = 2
 #: variables that set the number of threads
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
